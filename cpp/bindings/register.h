@@ -1,0 +1,15 @@
+// One function a topic, called by module.cpp.
+#pragma once
+
+#include <pybind11/numpy.h>
+#include <pybind11/pybind11.h>
+#include <pybind11/stl.h>
+
+#include <optional>
+
+namespace bge {
+
+void register_model(pybind11::module_& module);
+void register_kernels(pybind11::module_& module);
+
+}  // namespace bge

@@ -1,0 +1,133 @@
+// The Model class: arrays in and out, the GIL released, errors mapped; no arithmetic.
+#include "bindings/convert.h"
+#include "bindings/register.h"
+#include "engine.h"
+
+namespace py = pybind11;
+
+namespace bge {
+namespace {
+
+using Ids = py::array_t<std::int32_t, py::array::c_style>;
+using Offsets = py::array_t<std::int64_t, py::array::c_style>;
+
+Config to_config(const py::dict& values) {
+  const auto number = [&](const char* key) { return values[key].cast<int>(); };
+  Config config;
+  config.layers = number("layers");
+  config.hidden = number("hidden");
+  config.heads = number("heads");
+  config.intermediate = number("intermediate");
+  config.vocabulary = number("vocabulary");
+  config.positions = number("positions");
+  config.token_types = number("token_types");
+  config.norm_epsilon = values["norm_epsilon"].cast<float>();
+  check_config(config);
+  return config;
+}
+
+class Model {
+ public:
+  Model(const py::dict& config, const std::map<std::string, py::array>& arrays,
+        const std::string& compute_type, const std::string& isa) {
+    TensorMap tensors;
+    for (const auto& [name, array] : arrays) {
+      tensors[name] = to_tensor(name, array);
+      if (name.starts_with("embeddings.")) kept_.push_back(array);
+    }
+    const Config checked = to_config(config);
+    engine_ = std::make_unique<Engine>(checked, bind_weights(checked, tensors),
+                                       to_compute(compute_type), isa);
+  }
+
+  void encode(const Ids& ids, const Offsets& offsets, const std::string& pooling, int dimensions,
+              bool normalize, const std::string& precision, int threads,
+              const std::optional<py::array>& vectors,
+              const std::optional<py::array>& token_embeddings) const {
+    Request request;
+    request.batch = to_batch(ids, offsets);
+    request.pooling = to_pooling(pooling);
+    request.output = {dimensions, normalize, to_precision(precision)};
+    request.threads = threads;
+    if (vectors) {
+      request.row_bytes = row_bytes(request.output);
+      request.vectors = static_cast<unsigned char*>(
+          writable(*vectors, "vectors", request.batch.texts, request.row_bytes));
+    }
+    if (token_embeddings) {
+      request.token_embeddings = static_cast<float*>(
+          writable(*token_embeddings, "token_embeddings", request.batch.total(),
+                   static_cast<std::size_t>(engine_->config().hidden) * sizeof(float)));
+    }
+    bool signalled = false;
+    try {
+      const py::gil_scoped_release release;
+      engine_->encode(request, [&signalled] {
+        const py::gil_scoped_acquire acquire;
+        return signalled = PyErr_CheckSignals() != 0;
+      });
+    } catch (const Stopped&) {
+      throw py::error_already_set();  // what the signal handler raised
+    }
+  }
+
+  std::string isa() const { return engine_->isa(); }
+
+ private:
+  static RaggedBatch to_batch(const Ids& ids, const Offsets& offsets) {
+    if (ids.ndim() != 1 || offsets.ndim() != 1 || offsets.size() < 1) {
+      throw std::invalid_argument("ids and offsets must have one dimension, offsets an entry");
+    }
+    RaggedBatch batch{ids.data(), offsets.data(), offsets.size() - 1};
+    if (offsets.at(offsets.size() - 1) != ids.size()) {
+      throw std::invalid_argument("the last offset must be the number of ids");
+    }
+    return batch;
+  }
+
+  static std::size_t row_bytes(const VectorOutput& output) {
+    const std::size_t dimensions =
+        output.dimensions > 0 ? static_cast<std::size_t>(output.dimensions) : 0;
+    switch (output.precision) {
+      case Precision::kFloat32:
+        return dimensions * sizeof(float);
+      case Precision::kInt8:
+      case Precision::kUint8:
+        return dimensions;
+      default:
+        return (dimensions + 7) / 8;
+    }
+  }
+
+  static void* writable(const py::array& array, const char* name, std::int64_t rows,
+                        std::size_t bytes) {
+    const bool fits = array.ndim() == 2 && array.shape(0) == rows &&
+                      static_cast<std::size_t>(array.shape(1) * array.itemsize()) == bytes &&
+                      (array.flags() & py::array::c_style) != 0;
+    if (!fits) {
+      throw std::invalid_argument(std::string(name) + " must be a C-ordered array of " +
+                                  std::to_string(rows) + " rows of " + std::to_string(bytes) +
+                                  " bytes");
+    }
+    return py::array(array).mutable_data();  // throws where it is read-only
+  }
+
+  std::vector<py::array> kept_;  // the embedding tables, which the engine reads in place
+  std::unique_ptr<Engine> engine_;
+};
+
+}  // namespace
+
+void register_model(py::module_& module) {
+  py::class_<Model>(module, "Model")
+      .def(py::init<const py::dict&, const std::map<std::string, py::array>&, const std::string&,
+                    const std::string&>(),
+           py::arg("config"), py::arg("tensors"), py::arg("compute_type"), py::arg("isa") = "")
+      .def("encode", &Model::encode, py::arg("ids"), py::arg("offsets"), py::kw_only(),
+           py::arg("pooling"), py::arg("dimensions"), py::arg("normalize"), py::arg("precision"),
+           py::arg("threads"), py::arg("vectors") = py::none(),
+           py::arg("token_embeddings") = py::none())
+      .def_property_readonly("isa", &Model::isa);
+}
+
+}  // namespace bge

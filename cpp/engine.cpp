@@ -1,0 +1,168 @@
+#include "engine.h"
+
+#include <algorithm>
+#include <cstring>
+#include <vector>
+
+#include "isa/dispatch.h"
+#include "model/encoder.h"
+#include "parallel/float_mode.h"
+
+namespace bge {
+namespace {
+
+// Tokens of a block: enough rows to amortise the pass over a layer's weights, few enough that a
+// batch gives every thread several blocks to even out.
+constexpr std::int64_t kBlockTokens = 2 * kChunkRows;
+constexpr std::int64_t kSmallestBlockTokens = 24;
+constexpr std::int64_t kBlocksPerThread = 4;
+
+std::int64_t token_budget(const Request& request) {
+  if (request.threads <= 1) return kBlockTokens;
+  const std::int64_t share = request.batch.total() / (request.threads * kBlocksPerThread);
+  return std::clamp(share, kSmallestBlockTokens, kBlockTokens);
+}
+
+}  // namespace
+
+// The team of one encode call and its workers' memory, all allocated before the work begins.
+class Engine::Workers {
+ public:
+  Workers(Engine& engine, int threads) : engine_(engine), team_(make_team(threads)) {
+    for (int i = 0; i < team_->width(); ++i) {
+      owned_.push_back(engine.take_workspace());
+      spaces_.push_back(owned_.back().get());
+    }
+  }
+  ~Workers() {
+    for (auto& workspace : owned_) engine_.give_back(std::move(workspace));
+  }
+  Workers(const Workers&) = delete;
+  Workers& operator=(const Workers&) = delete;
+
+  Team& team() { return *team_; }
+  Workspace* const* spaces() const { return spaces_.data(); }
+
+ private:
+  Engine& engine_;
+  std::unique_ptr<Team> team_;
+  std::vector<std::unique_ptr<Workspace>> owned_;
+  std::vector<Workspace*> spaces_;
+};
+
+Engine::Engine(const Config& config, const EncoderWeights& weights, Compute compute,
+               const std::string& isa)
+    : kernels_(select_kernels(isa)),
+      compute_(compute == Compute::kInt8 ? kernels_.int8 : kernels_.float32),
+      model_(pack_model(config, weights, compute == Compute::kInt8, compute_.byte_form)) {}
+
+Engine::~Engine() {
+  for (auto& slot : free_) delete slot.load();
+}
+
+void Engine::encode(const Request& request, FunctionRef<bool()> stop_asked) {
+  check(request);
+  const FloatMode mode;
+  Stop stop(stop_asked);
+  const RaggedBatch& batch = request.batch;
+  const std::vector<Block> blocks = plan_blocks(batch, token_budget(request));
+  Workers workers(*this, request.threads);
+  Team& team = workers.team();
+
+  // A block takes what fits the budget, or one text.
+  std::size_t longest = 1;
+  std::size_t rows = 1;
+  for (const Block& block : blocks) {
+    rows = std::max(
+        rows, static_cast<std::size_t>(batch.offsets[block.end] - batch.offsets[block.begin]));
+    for (std::int64_t text = block.begin; text < block.end; ++text) {
+      longest = std::max(longest, static_cast<std::size_t>(batch.tokens(text)));
+    }
+  }
+  // Where blocks are fewer than workers, the team shares each block, whose activations stand in
+  // the first workspace; the others need buffers for chunks and heads only.
+  const bool share = blocks.size() < static_cast<std::size_t>(team.width());
+  for (int i = 0; i < team.width(); ++i) {
+    workers.spaces()[i]->reserve(model_.config, compute_, share && i > 0 ? 1 : rows, longest);
+  }
+
+  const auto run_block = [&](Block block, Team& block_team, Workspace* const* spaces, int worker) {
+    if (stop.requested(worker)) return;
+    Encoder(model_, kernels_, compute_, block_team, spaces, worker, stop).run(batch, block);
+    if (!stop.stopped()) write_block(request, block, *spaces[0]);
+  };
+  if (share) {
+    for (const Block& block : blocks) run_block(block, team, workers.spaces(), 0);
+  } else {
+    team.run(static_cast<int>(blocks.size()), [&](int i, int worker) {
+      run_block(blocks[static_cast<std::size_t>(i)], solo_team(), workers.spaces() + worker,
+                worker);
+    });
+  }
+  if (stop.stopped()) throw Stopped();
+}
+
+void Engine::write_block(const Request& request, Block block, const Workspace& workspace) const {
+  const RaggedBatch& batch = request.batch;
+  const int hidden = model_.config.hidden;
+  const std::size_t row_floats = static_cast<std::size_t>(hidden);
+  const std::int64_t first = batch.offsets[block.begin];
+  if (request.token_embeddings) {
+    const std::size_t floats =
+        static_cast<std::size_t>(batch.offsets[block.end] - first) * row_floats;
+    std::memcpy(request.token_embeddings + static_cast<std::size_t>(first) * row_floats,
+                workspace.hidden_states(), floats * sizeof(float));
+  }
+  if (!request.vectors) return;
+  for (std::int64_t text = block.begin; text < block.end; ++text) {
+    const std::size_t row = static_cast<std::size_t>(batch.offsets[text] - first);
+    kernels_.pool(request.pooling, workspace.hidden_states() + row * row_floats, batch.tokens(text),
+                  hidden, workspace.pooled());
+    kernels_.finish(request.output, workspace.pooled(),
+                    request.vectors + static_cast<std::size_t>(text) * request.row_bytes);
+  }
+}
+
+void Engine::check(const Request& request) const {
+  const Config& config = model_.config;
+  const RaggedBatch& batch = request.batch;
+  const auto refuse = [](const std::string& what) { throw std::invalid_argument(what); };
+  if (request.output.dimensions < 1 || request.output.dimensions > config.hidden) {
+    refuse("dimensions must be 1 to " + std::to_string(config.hidden) + ", not " +
+           std::to_string(request.output.dimensions));
+  }
+  if (batch.texts > 0 && batch.offsets[0] != 0) refuse("offsets must begin with 0");
+  for (std::int64_t text = 0; text < batch.texts; ++text) {
+    const std::int64_t tokens = batch.offsets[text + 1] - batch.offsets[text];
+    if (tokens < 1 || tokens > config.positions) {
+      refuse("text " + std::to_string(text) + " has " + std::to_string(tokens) +
+             " tokens, expected 1 to " + std::to_string(config.positions));
+    }
+  }
+  for (std::int64_t i = 0; i < batch.total(); ++i) {
+    if (batch.ids[i] < 0 || batch.ids[i] >= config.vocabulary) {
+      refuse("token id " + std::to_string(batch.ids[i]) + " at position " + std::to_string(i) +
+             " is outside the vocabulary of " + std::to_string(config.vocabulary));
+    }
+  }
+}
+
+std::unique_ptr<Workspace> Engine::take_workspace() {
+  for (auto& slot : free_) {
+    if (!slot.load(std::memory_order_relaxed)) continue;
+    if (Workspace* workspace = slot.exchange(nullptr)) return std::unique_ptr<Workspace>(workspace);
+  }
+  return std::make_unique<Workspace>();
+}
+
+void Engine::give_back(std::unique_ptr<Workspace> workspace) {
+  for (auto& slot : free_) {
+    Workspace* empty = nullptr;
+    if (slot.compare_exchange_strong(empty, workspace.get())) {
+      workspace.release();
+      return;
+    }
+  }
+}
+
+}  // namespace bge

@@ -1,0 +1,74 @@
+// Token ids in, vectors out: owns the packed model and the workers' memory, knows no Python.
+#pragma once
+
+#include <array>
+#include <atomic>
+#include <memory>
+#include <stdexcept>
+#include <string>
+
+#include "kernels/table.h"
+#include "model/pack.h"
+#include "model/ragged.h"
+#include "model/stop.h"
+#include "model/workspace.h"
+
+namespace bge {
+
+// Changes whenever the arithmetic does: vectors of two versions differ in their bits.
+inline constexpr int kNumericsVersion = 1;
+
+enum class Compute { kInt8, kFloat32 };
+
+struct Request {
+  RaggedBatch batch;
+  Pooling pooling = Pooling::kMean;
+  VectorOutput output;
+  unsigned char* vectors = nullptr;  // [texts][row_bytes], or null
+  std::size_t row_bytes = 0;
+  float* token_embeddings = nullptr;  // [total tokens][hidden], or null
+  int threads = 1;
+};
+
+// Thrown when Stop's question was answered with yes; what was written so far is undefined.
+struct Stopped : std::runtime_error {
+  Stopped() : std::runtime_error("stopped") {}
+};
+
+// Any number of threads may call encode() on one engine at once.
+class Engine {
+ public:
+  // The embedding tables in `weights` must outlive the engine; an empty isa means the best.
+  // Throws std::invalid_argument.
+  Engine(const Config& config, const EncoderWeights& weights, Compute compute,
+         const std::string& isa);
+  ~Engine();
+  Engine(const Engine&) = delete;
+  Engine& operator=(const Engine&) = delete;
+
+  // Throws std::invalid_argument for ids, offsets or sizes that do not fit the model,
+  // std::bad_alloc, Stopped.
+  void encode(const Request& request, FunctionRef<bool()> stop_asked);
+
+  const Config& config() const { return model_.config; }
+  const char* isa() const { return kernels_.name; }
+
+ private:
+  class Workers;
+
+  void check(const Request& request) const;
+  void write_block(const Request& request, Block block, const Workspace& workspace) const;
+  std::unique_ptr<Workspace> take_workspace();
+  void give_back(std::unique_ptr<Workspace> workspace);
+
+  const KernelTable& kernels_;
+  const ComputeKernels& compute_;
+  const PackedModel model_;
+
+  // Free workspaces. Slots instead of a locked list: a lock held at the moment of a fork would
+  // never open in the child.
+  static constexpr std::size_t kSlots = 64;
+  std::array<std::atomic<Workspace*>, kSlots> free_{};
+};
+
+}  // namespace bge

@@ -1,0 +1,103 @@
+#include "isa/cpu.h"
+
+#include <cstdint>
+
+#if defined(BGE_MICRO_X86)
+#if defined(_MSC_VER)
+#include <intrin.h>
+#else
+#include <cpuid.h>
+#endif
+#elif defined(BGE_MICRO_ARM64)
+#if defined(__linux__)
+#include <sys/auxv.h>
+#elif defined(__APPLE__)
+#include <sys/sysctl.h>
+#elif defined(_WIN32)
+#include <windows.h>
+#endif
+#endif
+
+namespace bge {
+
+#if defined(BGE_MICRO_X86)
+namespace {
+
+struct Leaf {
+  std::uint32_t eax = 0, ebx = 0, ecx = 0, edx = 0;
+};
+
+Leaf cpuid(std::uint32_t leaf, std::uint32_t subleaf) {
+  Leaf r;
+#if defined(_MSC_VER)
+  int out[4];
+  __cpuidex(out, static_cast<int>(leaf), static_cast<int>(subleaf));
+  r = {static_cast<std::uint32_t>(out[0]), static_cast<std::uint32_t>(out[1]),
+       static_cast<std::uint32_t>(out[2]), static_cast<std::uint32_t>(out[3])};
+#else
+  __cpuid_count(leaf, subleaf, r.eax, r.ebx, r.ecx, r.edx);
+#endif
+  return r;
+}
+
+// XCR0 tells which register states the operating system saves. Inline assembly, because the
+// compilers offer the intrinsic only to code built with -mxsave.
+std::uint64_t saved_states() {
+#if defined(_MSC_VER)
+  return _xgetbv(0);
+#else
+  std::uint32_t low, high;
+  __asm__ volatile("xgetbv" : "=a"(low), "=d"(high) : "c"(0));
+  return static_cast<std::uint64_t>(high) << 32 | low;
+#endif
+}
+
+bool bit(std::uint32_t word, int index) { return (word >> index & 1u) != 0; }
+
+}  // namespace
+
+// Bit numbers: Intel Software Developer's Manual, volume 2, CPUID.
+CpuFeatures detect_cpu() {
+  CpuFeatures features;
+  if (cpuid(0, 0).eax < 7) return features;
+  const Leaf basic = cpuid(1, 0);
+  const Leaf extended = cpuid(7, 0);
+  const bool os_xsave = bit(basic.ecx, 27);
+  if (!os_xsave) return features;
+  const std::uint64_t saved = saved_states();
+  const bool os_ymm = (saved & 0x06) == 0x06;
+  const bool os_zmm = (saved & 0xe6) == 0xe6;
+  features.avx2_fma = os_ymm && bit(basic.ecx, 28) && bit(basic.ecx, 12) && bit(extended.ebx, 5);
+  features.avx512_vnni = features.avx2_fma && os_zmm && bit(extended.ebx, 16) &&
+                         bit(extended.ebx, 17) && bit(extended.ebx, 30) && bit(extended.ebx, 31) &&
+                         bit(extended.ecx, 11);
+  return features;
+}
+
+#elif defined(BGE_MICRO_ARM64)
+
+CpuFeatures detect_cpu() {
+  CpuFeatures features;
+  features.neon = true;
+#if defined(__linux__)
+  constexpr unsigned long kDotprod = 1ul << 20;  // HWCAP_ASIMDDP
+  features.neon_dotprod = (getauxval(AT_HWCAP) & kDotprod) != 0;
+#elif defined(__APPLE__)
+  int value = 0;
+  std::size_t size = sizeof value;
+  features.neon_dotprod =
+      sysctlbyname("hw.optional.arm.FEAT_DotProd", &value, &size, nullptr, 0) == 0 && value != 0;
+#elif defined(_WIN32)
+  constexpr DWORD kDotprod = 43;  // PF_ARM_V82_DP_INSTRUCTIONS_AVAILABLE
+  features.neon_dotprod = IsProcessorFeaturePresent(kDotprod) != 0;
+#endif
+  return features;
+}
+
+#else
+
+CpuFeatures detect_cpu() { return {}; }
+
+#endif
+
+}  // namespace bge

@@ -1,0 +1,7 @@
+#include "isa/lanes_neon.h"
+#include "isa/tables.h"
+#include "kernels/make_table.h"
+
+namespace bge {
+constexpr KernelTable kNeonDotprodKernels = make_table<NeonDotprod>("neon_dotprod");
+}  // namespace bge

@@ -1,0 +1,99 @@
+// The vocabulary of every kernel: 16 virtual float lanes.
+//
+// A kernel is a template on an ISA struct (isa/lanes_*.h), included once per ISA translation unit
+// inside an anonymous namespace, so that no linker can mix the copies. An ISA struct provides, all
+// static and force-inlined:
+//
+//   F   16 float lanes            I   16 int32 lanes            Code   int8_t or int16_t
+//   load store splat              iload istore isplat           (float* / int32_t*, any alignment)
+//   add sub mul div sqrt          iadd isub imul (wrapping)
+//   fma(a, b, c) = a*b + c, one rounding
+//   min, max                      a < b ? a : b and a > b ? a : b, also for zeros and NaN
+//   select_less(a, b, x, y)       a < b ? x : y, lane by lane
+//   to_int(F)                     round to nearest even; |lane| must be below 2^31
+//   to_float(I)                   exact or round to nearest even
+//   bits_to_float(I), float_to_bits(F)
+//   shift_left<N>(I), bit_or, bit_and
+//   load_bytes(const int8_t*)     16 bytes, sign-extended
+//   store_bytes(int8_t*, I)       low byte of every lane; lanes lie in [-128, 127] or [0, 255]
+//   store_codes(Code*, I)         lanes lie in [-128, 127]
+//
+// and its 8-bit dot product, for linear.h:
+//
+//   kColumns                      columns one accumulator covers (8 or 16)
+//   kDotPanels, kDotRows          tile of an int8 linear: panels side by side, rows
+//   kFloatPanels, kFloatRows      tile of a float32 linear
+//   kByteForm                     how packed weights are stored
+//   Weights load_weights(const unsigned char* step)     kColumns x 4 bytes
+//   Quad load_codes4(const Code*)                       four codes, broadcast
+//   Acc zero_acc(), dot(Acc, Weights, Quad), store_acc(int32_t*, Acc)
+//
+// Rules that make the bits equal everywhere: a lane is an output; sums across lanes happen in
+// sum_lanes() only, by halving 16-8-4-2-1; multiply-adds fuse where fma() is written and nowhere
+// else (the build turns contraction off).
+#pragma once
+
+#include <cfloat>
+#include <cstddef>
+#include <cstdint>
+
+#include "kernels/table.h"
+
+static_assert(FLT_EVAL_METHOD == 0, "float arithmetic must round to float after every operation");
+
+#if defined(_MSC_VER) && !defined(__clang__)
+#error "Build with clang-cl: the kernels need its intrinsics and its control of contraction."
+#endif
+#define BGE_INLINE inline __attribute__((always_inline))
+
+#if defined(__clang__)
+#define BGE_UNROLL _Pragma("unroll")
+#else
+#define BGE_UNROLL _Pragma("GCC unroll 64")
+#endif
+
+namespace bge {
+namespace {
+
+// The one place where lanes meet: lane i takes lane i + width, for width 8, 4, 2, 1.
+template <class Isa>
+BGE_INLINE float sum_lanes(typename Isa::F v) {
+  alignas(64) float lane[kLanes];
+  Isa::store(lane, v);
+  for (int width = kLanes / 2; width >= 1; width /= 2) {
+    for (int i = 0; i < width; ++i) lane[i] += lane[i + width];
+  }
+  return lane[0];
+}
+
+template <class Isa>
+BGE_INLINE std::int32_t sum_lanes(typename Isa::I v) {
+  alignas(64) std::int32_t lane[kLanes];
+  Isa::istore(lane, v);
+  std::int32_t sum = 0;
+  for (int i = 0; i < kLanes; ++i) sum += lane[i];  // integers: any order
+  return sum;
+}
+
+template <class Isa>
+BGE_INLINE float min_lanes(typename Isa::F v) {
+  alignas(64) float lane[kLanes];
+  Isa::store(lane, v);
+  for (int width = kLanes / 2; width >= 1; width /= 2) {
+    for (int i = 0; i < width; ++i) lane[i] = lane[i] < lane[i + width] ? lane[i] : lane[i + width];
+  }
+  return lane[0];
+}
+
+template <class Isa>
+BGE_INLINE float max_lanes(typename Isa::F v) {
+  alignas(64) float lane[kLanes];
+  Isa::store(lane, v);
+  for (int width = kLanes / 2; width >= 1; width /= 2) {
+    for (int i = 0; i < width; ++i) lane[i] = lane[i] > lane[i + width] ? lane[i] : lane[i + width];
+  }
+  return lane[0];
+}
+
+}  // namespace
+}  // namespace bge

@@ -1,0 +1,69 @@
+// LayerNorm over rows, and the embedding sum that the first one follows.
+#pragma once
+
+#include "kernels/lanes.h"
+
+namespace bge {
+namespace {
+
+// x = (x - mean) / sqrt(variance + epsilon) * weight + bias, in place; two passes, because the
+// one-pass formula E[x^2] - E[x]^2 cancels.
+template <class Isa>
+BGE_INLINE void normalize_row(const LayerNorm& norm, float* x) {
+  using F = typename Isa::F;
+  const float width = static_cast<float>(norm.width);
+  F sum = Isa::splat(0.0f);
+  for (int c = 0; c < norm.width; c += kLanes) sum = Isa::add(sum, Isa::load(x + c));
+  const F mean = Isa::splat(sum_lanes<Isa>(sum) / width);
+
+  F squares = Isa::splat(0.0f);
+  for (int c = 0; c < norm.width; c += kLanes) {
+    const F deviation = Isa::sub(Isa::load(x + c), mean);
+    squares = Isa::fma(deviation, deviation, squares);
+  }
+  const float variance = sum_lanes<Isa>(squares) / width;
+  const F inverse = Isa::div(Isa::splat(1.0f), Isa::sqrt(Isa::splat(variance + norm.epsilon)));
+
+  for (int c = 0; c < norm.width; c += kLanes) {
+    const F unit = Isa::mul(Isa::sub(Isa::load(x + c), mean), inverse);
+    Isa::store(x + c, Isa::fma(unit, Isa::load(norm.weight + c), Isa::load(norm.bias + c)));
+  }
+}
+
+// x = norm(x + y); x, y [rows][width].
+template <class Isa>
+void add_norm(const LayerNorm& norm, const float* y, int rows, float* x) {
+  for (int r = 0; r < rows; ++r) {
+    for (int c = 0; c < norm.width; c += kLanes) {
+      Isa::store(x + c, Isa::add(Isa::load(x + c), Isa::load(y + c)));
+    }
+    normalize_row<Isa>(norm, x);
+    x += norm.width;
+    y += norm.width;
+  }
+}
+
+// out[t] = norm(word(ids[t]) + position(t) + token type 0), for the positions given; ids and out
+// start at positions.begin.
+template <class Isa>
+void embed(const EmbeddingTables& tables, const std::int32_t* ids, Range positions, float* out) {
+  using F = typename Isa::F;
+  const LayerNorm norm{tables.norm_weight, tables.norm_bias, tables.norm_epsilon, tables.hidden};
+  const std::size_t hidden = static_cast<std::size_t>(tables.hidden);
+  for (int t = positions.begin; t < positions.end; ++t, ++ids, out += hidden) {
+    const std::size_t word = static_cast<std::size_t>(*ids) * hidden;
+    const float* position = tables.positions + static_cast<std::size_t>(t) * hidden;
+    for (int c = 0; c < tables.hidden; c += kLanes) {
+      const F place = Isa::load(position + c);
+      const F sum = tables.words_int8
+                        ? Isa::fma(Isa::to_float(Isa::load_bytes(tables.words_int8 + word + c)),
+                                   Isa::splat(tables.words_scale), place)
+                        : Isa::add(Isa::load(tables.words_float + word + c), place);
+      Isa::store(out + c, Isa::add(sum, Isa::load(tables.token_type + c)));
+    }
+    normalize_row<Isa>(norm, out);
+  }
+}
+
+}  // namespace
+}  // namespace bge

@@ -1,0 +1,203 @@
+// Linear layers over packed panels (model/packed.h): the kernels where the time goes.
+//
+// Order of work: panels outermost, rows inside, the inner dimension innermost. A panel (or a pair)
+// of one layer stays in L1 or L2 while every row of the block passes it, so the weights stream
+// from memory once a block. A tile is rows x columns of accumulators that live in registers for
+// the whole inner dimension: each output is one chain, never split, whatever the tile's shape.
+#pragma once
+
+#include "kernels/gelu.h"
+#include "kernels/lanes.h"
+
+namespace bge {
+namespace {
+
+// Calls tile.run<kPanels, rows>() with the row count as a constant.
+template <int kPanels, int kRows, class Tile>
+BGE_INLINE void run_tile(const Tile& tile, int rows, int row, int panel) {
+  if constexpr (kRows == 1) {
+    tile.template run<kPanels, 1>(row, panel);
+  } else if (rows == kRows) {
+    tile.template run<kPanels, kRows>(row, panel);
+  } else {
+    run_tile<kPanels, kRows - 1>(tile, rows, row, panel);
+  }
+}
+
+// Cuts the rows into tiles of nearly one size: 15 rows of at most 12 run as 8 and 7, not 12 and 3,
+// because a tile of few rows waits for its weights.
+template <int kPanels, int kMostRows, class Tile>
+BGE_INLINE void run_strip(const Tile& tile, Range rows, int panel) {
+  int tiles = (rows.size() + kMostRows - 1) / kMostRows;
+  for (int row = rows.begin; row < rows.end; --tiles) {
+    const int count = (rows.end - row + tiles - 1) / tiles;
+    run_tile<kPanels, kMostRows>(tile, count, row, panel);
+    row += count;
+  }
+}
+
+template <int kPanels, int kMostRows, class Tile>
+BGE_INLINE void run_tiles(const Tile& tile, Range rows, Range panels) {
+  int panel = panels.begin;
+  for (; panel + kPanels <= panels.end; panel += kPanels) {
+    run_strip<kPanels, kMostRows>(tile, rows, panel);
+  }
+  if constexpr (kPanels > 1) {
+    for (; panel < panels.end; ++panel) run_strip<1, kMostRows>(tile, rows, panel);
+  }
+}
+
+// sums[r][a * kColumns + c] = the dot product of row r and column c of the a-th accumulator.
+//   codes [kRows][stride]; steps: `count` steps of 64 bytes, the next panel `panel_bytes` further
+template <class Isa, int kAcross, int kRows, int kSumStride>
+BGE_INLINE void dot_tile(const typename Isa::Code* codes, std::size_t stride,
+                         const unsigned char* steps, std::size_t panel_bytes, int count,
+                         std::int32_t* sums) {
+  typename Isa::Acc acc[kRows][kAcross];
+  BGE_UNROLL
+  for (int r = 0; r < kRows; ++r) {
+    BGE_UNROLL
+    for (int a = 0; a < kAcross; ++a) acc[r][a] = Isa::zero_acc();
+  }
+  for (int step = 0; step < count; ++step) {
+    typename Isa::Weights weights[kAcross];
+    BGE_UNROLL
+    for (int a = 0; a < kAcross; ++a) {
+      weights[a] = Isa::load_weights(steps + static_cast<std::size_t>(a) * panel_bytes);
+    }
+    BGE_UNROLL
+    for (int r = 0; r < kRows; ++r) {
+      const auto quad = Isa::load_codes4(codes + static_cast<std::size_t>(r) * stride);
+      BGE_UNROLL
+      for (int a = 0; a < kAcross; ++a) acc[r][a] = Isa::dot(acc[r][a], weights[a], quad);
+    }
+    steps += kStepBytes;
+    codes += kStepDepth;
+  }
+  BGE_UNROLL
+  for (int r = 0; r < kRows; ++r) {
+    BGE_UNROLL
+    for (int a = 0; a < kAcross; ++a) {
+      Isa::store_acc(sums + r * kSumStride + a * Isa::kColumns, acc[r][a]);
+    }
+  }
+}
+
+template <class Isa>
+struct Int8Tile {
+  const Operand& input;
+  const PackedLinear& weights;
+  Epilogue epilogue;
+  float* out;  // [rows][stride]
+  std::size_t stride;
+
+  template <int kPanels, int kRows>
+  BGE_INLINE void run(int row, int panel) const {
+    using Code = typename Isa::Code;
+    constexpr int kTileColumns = kPanels * kLanes;
+    constexpr int kAcross = Isa::kColumns == kLanes ? kPanels : 1;
+    const int count = weights.inner / kStepDepth;
+    const std::size_t panel_bytes = static_cast<std::size_t>(count) * kStepBytes;
+    const Code* codes =
+        static_cast<const Code*>(input.values) + static_cast<std::size_t>(row) * input.stride;
+    const unsigned char* steps = weights.steps + static_cast<std::size_t>(panel) * panel_bytes;
+
+    alignas(64) std::int32_t sums[kRows * kTileColumns];
+    for (int column = 0; column < kTileColumns; column += kAcross * Isa::kColumns) {
+      dot_tile<Isa, kAcross, kRows, kTileColumns>(codes, input.stride, steps + column * kStepDepth,
+                                                  panel_bytes, count, sums + column);
+    }
+    for (int p = 0; p < kPanels; ++p) {
+      for (int r = 0; r < kRows; ++r) {
+        finish(sums + r * kTileColumns + p * kLanes, row + r, (panel + p) * kLanes);
+      }
+    }
+  }
+
+  // int32 dot product -> float output. With code = q, zero point z, weight w:
+  //   sum (q - z) w = sum q w - z * sum w, and where panels hold w + 128 (ByteForm::kOffset)
+  //   sum q w = sum q (w + 128) - 128 * sum q.
+  BGE_INLINE void finish(const std::int32_t* sums, int row, int column) const {
+    using F = typename Isa::F;
+    using I = typename Isa::I;
+    I correction =
+        Isa::imul(Isa::isplat(input.zero_point[row]), Isa::iload(weights.column_sums + column));
+    if constexpr (Isa::kByteForm == ByteForm::kOffset) {
+      correction = Isa::iadd(correction, Isa::isplat(128 * input.code_sum[row]));
+    }
+    const F scale = Isa::mul(Isa::splat(input.scale[row]), Isa::load(weights.scales + column));
+    F y = Isa::fma(Isa::to_float(Isa::isub(Isa::iload(sums), correction)), scale,
+                   Isa::load(weights.bias + column));
+    if (epilogue == Epilogue::kBiasGelu) y = gelu<Isa>(y);
+    Isa::store(out + static_cast<std::size_t>(row) * stride + column, y);
+  }
+};
+
+template <class Isa>
+struct FloatTile {
+  const Operand& input;
+  const PackedLinear& weights;
+  Epilogue epilogue;
+  float* out;  // [rows][stride]
+  std::size_t stride;
+
+  template <int kPanels, int kRows>
+  BGE_INLINE void run(int row, int panel) const {
+    using F = typename Isa::F;
+    const std::size_t panel_bytes = static_cast<std::size_t>(weights.inner) * kStepBytes;
+    const float* x =
+        static_cast<const float*>(input.values) + static_cast<std::size_t>(row) * input.stride;
+    const unsigned char* steps = weights.steps + static_cast<std::size_t>(panel) * panel_bytes;
+
+    F acc[kRows][kPanels];
+    BGE_UNROLL
+    for (int r = 0; r < kRows; ++r) {
+      BGE_UNROLL
+      for (int p = 0; p < kPanels; ++p) {
+        acc[r][p] = Isa::load(weights.bias + (panel + p) * kLanes);
+      }
+    }
+    for (int k = 0; k < weights.inner; ++k) {
+      F column[kPanels];
+      BGE_UNROLL
+      for (int p = 0; p < kPanels; ++p) {
+        column[p] = Isa::load(
+            reinterpret_cast<const float*>(steps + static_cast<std::size_t>(p) * panel_bytes));
+      }
+      BGE_UNROLL
+      for (int r = 0; r < kRows; ++r) {
+        const F value = Isa::splat(x[static_cast<std::size_t>(r) * input.stride]);
+        BGE_UNROLL
+        for (int p = 0; p < kPanels; ++p) acc[r][p] = Isa::fma(value, column[p], acc[r][p]);
+      }
+      steps += kStepBytes;
+      ++x;
+    }
+    BGE_UNROLL
+    for (int r = 0; r < kRows; ++r) {
+      float* row_out = out + static_cast<std::size_t>(row + r) * stride + panel * kLanes;
+      BGE_UNROLL
+      for (int p = 0; p < kPanels; ++p) {
+        const F y = epilogue == Epilogue::kBiasGelu ? gelu<Isa>(acc[r][p]) : acc[r][p];
+        Isa::store(row_out + p * kLanes, y);
+      }
+    }
+  }
+};
+
+template <class Isa>
+void linear_int8(const Operand& input, Range rows, const PackedLinear& weights, Range panels,
+                 Epilogue epilogue, float* out, std::size_t stride) {
+  const Int8Tile<Isa> tile{input, weights, epilogue, out, stride};
+  run_tiles<Isa::kDotPanels, Isa::kDotRows>(tile, rows, panels);
+}
+
+template <class Isa>
+void linear_float32(const Operand& input, Range rows, const PackedLinear& weights, Range panels,
+                    Epilogue epilogue, float* out, std::size_t stride) {
+  const FloatTile<Isa> tile{input, weights, epilogue, out, stride};
+  run_tiles<Isa::kFloatPanels, Isa::kFloatRows>(tile, rows, panels);
+}
+
+}  // namespace
+}  // namespace bge

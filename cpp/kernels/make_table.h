@@ -1,0 +1,38 @@
+// One kernel table from the templates; the last include of every isa/*.cpp.
+#pragma once
+
+#include "kernels/attention.h"
+#include "kernels/layernorm.h"
+#include "kernels/linear.h"
+#include "kernels/pool.h"
+#include "kernels/quantize.h"
+
+namespace bge {
+namespace {
+
+template <class Isa>
+void prepare_int8(const float* x, int rows, int width, const float* factor,
+                  const OperandBuffers& buffers) {
+  quantize_rows<Isa>(x, static_cast<std::size_t>(width), rows, width, factor, buffers);
+}
+
+// Float weights carry their input factors inside (model/pack.cpp), so rows stay as they are.
+inline void prepare_float32(const float*, int, int, const float*, const OperandBuffers&) {}
+
+template <class Isa>
+constexpr KernelTable make_table(const char* name) {
+  return {
+      name,
+      {Isa::kByteForm, sizeof(typename Isa::Code), prepare_int8<Isa>, linear_int8<Isa>,
+       attention_scratch<Int8Attention<Isa>>, attention<Int8Attention<Isa>>},
+      {ByteForm::kSigned, 0, prepare_float32, linear_float32<Isa>,
+       attention_scratch<FloatAttention<Isa>>, attention<FloatAttention<Isa>>},
+      embed<Isa>,
+      add_norm<Isa>,
+      pool<Isa>,
+      finish<Isa>,
+  };
+}
+
+}  // namespace
+}  // namespace bge

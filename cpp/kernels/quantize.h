@@ -1,0 +1,70 @@
+// Rows of floats -> 8-bit codes with one scale and one zero point a row.
+#pragma once
+
+#include "kernels/lanes.h"
+
+namespace bge {
+namespace {
+
+// Adding and subtracting 1.5 * 2^23 rounds a float below 2^22 to the nearest even integer.
+inline constexpr float kRoundToInteger = 12582912.0f;
+// Narrower rows count as constant: 255 / range must stay finite, and range / 255 normal.
+inline constexpr float kSmallestRange = 1e-30f;
+
+// Clamps before converting, so that no ISA's out-of-range or NaN conversion is ever seen: a NaN
+// fails x < high and becomes high.
+template <class Isa>
+BGE_INLINE typename Isa::I to_code(typename Isa::F x, float low, float high) {
+  return Isa::to_int(Isa::max(Isa::min(x, Isa::splat(high)), Isa::splat(low)));
+}
+
+// x [rows][stride] -> operand, width columns of each row; factor [width] or null multiplies x
+// first. The range of a row is widened to hold 0, so that the zero point is a code:
+//   scale = (high - low) / 255, zero_point = round(-128 - low / scale),
+//   code = clamp(round(x / scale + zero_point), -128, 127)
+// A row without range (all zero) has scale 1 and zero point 0.
+template <class Isa>
+Operand quantize_rows(const float* x, std::size_t stride, int rows, int width, const float* factor,
+                      const OperandBuffers& buffers) {
+  using F = typename Isa::F;
+  using I = typename Isa::I;
+  using Code = typename Isa::Code;
+  Code* codes = static_cast<Code*>(buffers.codes);
+  const auto load = [&](const float* row, int c) {
+    const F v = Isa::load(row + c);
+    return factor ? Isa::mul(v, Isa::load(factor + c)) : v;
+  };
+  for (int r = 0; r < rows; ++r) {
+    const float* row = x + static_cast<std::size_t>(r) * stride;
+    F low = Isa::splat(0.0f);
+    F high = Isa::splat(0.0f);
+    for (int c = 0; c < width; c += kLanes) {
+      const F v = load(row, c);
+      low = Isa::min(v, low);
+      high = Isa::max(v, high);
+    }
+    const float lowest = min_lanes<Isa>(low);
+    const float range = max_lanes<Isa>(high) - lowest;
+    const bool constant = !(range >= kSmallestRange);
+    const float inverse = constant ? 1.0f : 255.0f / range;
+    const float zero =
+        constant ? 0.0f : ((-128.0f - lowest * inverse) + kRoundToInteger) - kRoundToInteger;
+
+    I sum = Isa::isplat(0);
+    Code* row_codes = codes + static_cast<std::size_t>(r) * static_cast<std::size_t>(width);
+    for (int c = 0; c < width; c += kLanes) {
+      const F position = Isa::fma(load(row, c), Isa::splat(inverse), Isa::splat(zero));
+      const I code = to_code<Isa>(position, -128.0f, 127.0f);
+      Isa::store_codes(row_codes + c, code);
+      if constexpr (Isa::kByteForm == ByteForm::kOffset) sum = Isa::iadd(sum, code);
+    }
+    buffers.scale[r] = constant ? 1.0f : range / 255.0f;
+    buffers.zero_point[r] = static_cast<std::int32_t>(zero);
+    if constexpr (Isa::kByteForm == ByteForm::kOffset) buffers.code_sum[r] = sum_lanes<Isa>(sum);
+  }
+  return {codes, static_cast<std::size_t>(width), buffers.scale, buffers.zero_point,
+          buffers.code_sum};
+}
+
+}  // namespace
+}  // namespace bge

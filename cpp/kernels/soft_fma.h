@@ -1,0 +1,37 @@
+// A fused multiply-add for machines without the instruction: a * b + c with one rounding.
+//
+// The product of two floats is exact in double (24 + 24 bits of 53). TwoSum (Knuth) gives the
+// rounded sum s and its exact error e. Where e is not zero, s is rounded to odd: its last bit is
+// set, moving towards e if it was clear. A double keeps 29 bits more than a float, so the final
+// rounding of an odd-rounded double is the correct rounding of the exact sum (Boldo and Melquiond,
+// "Emulation of FMA and correctly rounded sums", 2008). Infinities and NaN make e a NaN, which
+// fails both comparisons and leaves s alone.
+// Rejected: std::fma, which calls a library on such machines, ten times slower with some.
+#pragma once
+
+#include "kernels/lanes.h"
+
+namespace bge {
+namespace {
+
+BGE_INLINE float soft_fma(float a, float b, float c) {
+  const double product = static_cast<double>(a) * static_cast<double>(b);
+  const double addend = static_cast<double>(c);
+  double sum = product + addend;
+  const double back = sum - product;
+  const double error = (product - (sum - back)) + (addend - back);
+  if (error > 0.0 || error < 0.0) {
+    std::uint64_t bits;
+    __builtin_memcpy(&bits, &sum, sizeof bits);
+    if ((bits & 1) == 0) {
+      // One step towards the error: away from zero where sum and error have one sign. sum is not
+      // zero here: an inexact sum of these operands has far larger terms than the smallest double.
+      bits = (error > 0.0) == (sum > 0.0) ? bits + 1 : bits - 1;
+    }
+    __builtin_memcpy(&sum, &bits, sizeof sum);
+  }
+  return static_cast<float>(sum);
+}
+
+}  // namespace
+}  // namespace bge

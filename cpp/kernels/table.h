@@ -1,0 +1,95 @@
+// Every kernel an ISA provides, as plain function pointers. isa/*.cpp fill one table each from the
+// templates of this folder (kernels/make_table.h); the encoder calls through the table and never
+// knows which ISA runs. Calls are coarse (many rows, a whole head), so that the indirection costs
+// nothing measurable.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+#include "model/packed.h"
+
+namespace bge {
+
+enum class Epilogue { kBias, kBiasGelu };
+enum class Pooling { kMean, kCls, kMax, kMeanSqrtLen };
+enum class Precision { kFloat32, kInt8, kUint8, kBinary, kUbinary };
+
+// The embedding tables and the LayerNorm that follows them. Either words_int8 or words_float.
+struct EmbeddingTables {
+  const std::int8_t* words_int8 =
+      nullptr;  // [vocab][hidden], no alignment; value = q * words_scale
+  float words_scale = 0.0f;
+  const float* words_float = nullptr;  // [vocab][hidden]
+  const float* positions = nullptr;    // [positions][hidden]
+  const float* token_type = nullptr;   // [hidden]: row 0, the only type a single text has
+  const float* norm_weight = nullptr;  // [hidden]
+  const float* norm_bias = nullptr;    // [hidden]
+  float norm_epsilon = 0.0f;
+  int hidden = 0;
+};
+
+struct LayerNorm {
+  const float* weight = nullptr;  // [width]
+  const float* bias = nullptr;    // [width]
+  float epsilon = 0.0f;
+  int width = 0;
+};
+
+// Where the prepared rows of a linear's input go; capacity is the caller's business.
+struct OperandBuffers {
+  void* codes = nullptr;               // [rows][width] of the ISA's code type
+  float* scale = nullptr;              // [rows]
+  std::int32_t* zero_point = nullptr;  // [rows]
+  std::int32_t* code_sum = nullptr;    // [rows]
+};
+
+// One head of one text: `qkv` points at the text's first row of the fused projection
+// [tokens][3 * hidden] (queries, keys, values side by side), `context` at its first row of
+// [tokens][hidden]. Column offsets to the head are already applied to neither.
+struct HeadTask {
+  const float* qkv = nullptr;
+  float* context = nullptr;
+  int tokens = 0;
+  int hidden = 0;
+  int head_size = 0;
+  int head = 0;
+};
+
+struct VectorOutput {
+  int dimensions = 0;  // after truncation
+  bool normalize = false;
+  Precision precision = Precision::kFloat32;
+};
+
+// What differs between the compute types.
+struct ComputeKernels {
+  ByteForm byte_form;      // of packed int8 weights; meaningless for float32
+  std::size_t code_bytes;  // size of one code; 0: rows are used as they are
+  // Rows of x [rows][width] -> codes, scales and zero points; nothing to do for float32.
+  void (*prepare)(const float* x, int rows, int width, const float* factor,
+                  const OperandBuffers& buffers);
+  // y[r][j] for the given rows (relative to both operand and out) and panels;
+  // out is [rows][stride], 64-byte aligned, stride a multiple of 16.
+  void (*linear)(const Operand& input, Range rows, const PackedLinear& weights, Range panels,
+                 Epilogue epilogue, float* out, std::size_t stride);
+  std::size_t (*attention_scratch)(int tokens, int head_size);  // bytes, 64-byte aligned memory
+  void (*attention)(const HeadTask& task, void* scratch);
+};
+
+struct KernelTable {
+  const char* name;
+  ComputeKernels int8;
+  ComputeKernels float32;
+  // ids [tokens] at positions 0, 1, ... -> normalised sums [tokens][hidden].
+  void (*embed)(const EmbeddingTables& tables, const std::int32_t* ids, Range positions,
+                float* out);
+  // x = norm(x + y), rows [rows][width] each.
+  void (*add_norm)(const LayerNorm& norm, const float* y, int rows, float* x);
+  // x [tokens][hidden] -> out [hidden].
+  void (*pool)(Pooling pooling, const float* x, int tokens, int hidden, float* out);
+  // vector [hidden], overwritten -> truncated, normalised, quantised, in this order.
+  void (*finish)(const VectorOutput& output, float* vector, void* out);
+};
+
+}  // namespace bge

@@ -1,0 +1,54 @@
+// The BERT encoder over one block of texts. Reads like the paper; the arithmetic is the kernels'.
+#pragma once
+
+#include "kernels/table.h"
+#include "model/pack.h"
+#include "model/ragged.h"
+#include "model/stop.h"
+#include "model/workspace.h"
+#include "parallel/parallel.h"
+
+namespace bge {
+
+class Encoder {
+ public:
+  // `workspaces` has one entry a worker of `team`; the first holds the block's activations.
+  Encoder(const PackedModel& model, const KernelTable& kernels, const ComputeKernels& compute,
+          Team& team, Workspace* const* workspaces, int worker, Stop& stop)
+      : model_(model),
+        kernels_(kernels),
+        compute_(compute),
+        team_(team),
+        workspaces_(workspaces),
+        worker_(worker),
+        stop_(stop) {}
+
+  // Leaves the token embeddings of the block, [rows][hidden], in workspaces[0]->hidden_states().
+  // Ends early, with rows undefined, if the stop is requested.
+  void run(const RaggedBatch& batch, Block block);
+
+ private:
+  struct Chunk;
+
+  void embed(const RaggedBatch& batch, Block block);
+  void project(const PackedLayer& layer, const Chunk& chunk);
+  void attend(const RaggedBatch& batch, Block block);
+  void finish_layer(const PackedLayer& layer, const Chunk& chunk);
+
+  template <class Body>
+  void for_each_chunk(int rows, const Body& body);
+  void prepare(const float* x, int width, const float* factor, const Chunk& chunk);
+  void linear(const float* x, const PackedLinear& weights, Epilogue epilogue, const Chunk& chunk,
+              float* out);
+  void add_norm(const LayerNorm& norm, const Chunk& chunk, float* x);
+
+  const PackedModel& model_;
+  const KernelTable& kernels_;
+  const ComputeKernels& compute_;
+  Team& team_;
+  Workspace* const* workspaces_;
+  int worker_;  // number of the calling worker, where team_ is a team of one
+  Stop& stop_;
+};
+
+}  // namespace bge

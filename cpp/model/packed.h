@@ -1,0 +1,57 @@
+// The contract between the packer (model/pack.cpp, kernels/attention.h) and the linear kernels.
+//
+// A linear layer computes y[r][j] = sum over k of x[r][k] * w[k][j] + bias[j], for `inner` values
+// of k and 16 * `panels` values of j. Outputs are cut into panels of 16 columns, one column a
+// vector lane. A panel is a run of 64-byte steps, k ascending, so that a kernel reads memory
+// strictly forward:
+//
+//   float32, one k a step:     | c0  c1  c2 ... c15 |                         4 bytes each
+//   int8, four k a step:       | c0: k k+1 k+2 k+3 | c1: k k+1 k+2 k+3 | ... | c15 |   1 byte each
+//
+//   panel 0: step 0, step 1, ... step n-1;  panel 1: step 0, ...
+//
+// Four bytes of one column lie side by side because that is what one lane of a dot-product
+// instruction eats (VPDPBUSD, SDOT; VPMADDWD after widening). An int8 step holds weights in
+// [-127, 127], as they are (ByteForm::kSigned) or plus 128 (ByteForm::kOffset), as the ISA wants.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+namespace bge {
+
+inline constexpr int kLanes = 16;        // virtual float lanes of every ISA; columns of a panel
+inline constexpr int kStepBytes = 64;    // one step of a panel, one cache line
+inline constexpr int kStepDepth = 4;     // values of k in an int8 step
+inline constexpr int kMaxInner = 32768;  // 32768 * 128 * 255 < 2^31: no int32 sum can overflow
+
+enum class ByteForm { kSigned, kOffset };
+
+// int32 columns sums, float scales and biases have one entry a column, all panels.
+struct PackedLinear {
+  int inner = 0;                              // K: a multiple of 16
+  int panels = 0;                             // N / 16
+  const unsigned char* steps = nullptr;       // [panels][steps per panel][64], 64-byte aligned
+  const std::int32_t* column_sums = nullptr;  // int8: sum over k of the weights, [N]
+  const float* scales = nullptr;              // int8: one scale an output channel, [N]
+  const float* bias = nullptr;                // [N]
+  const float* input_factor = nullptr;        // int8, optional: multiplies x before quantising, [K]
+};
+
+// Rows prepared as the left operand of a linear layer: floats as they are, or 8-bit codes with a
+// scale and zero point a row: x[r][k] is about scale[r] * (code[r][k] - zero_point[r]).
+struct Operand {
+  const void* values = nullptr;  // float [rows][stride] or the ISA's code type [rows][stride]
+  std::size_t stride = 0;        // elements from one row to the next
+  const float* scale = nullptr;  // int8: [rows]
+  const std::int32_t* zero_point = nullptr;  // int8: [rows], in [-128, 127]
+  const std::int32_t* code_sum = nullptr;    // int8, ByteForm::kOffset only: sum of a row's codes
+};
+
+struct Range {
+  int begin = 0;
+  int end = 0;
+  int size() const { return end - begin; }
+};
+
+}  // namespace bge

@@ -1,0 +1,60 @@
+// Named views of a checkpoint's tensors, checked against the config. Owns no data.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <string>
+#include <vector>
+
+#include "model/config.h"
+
+namespace bge {
+
+enum class DType { kFloat32, kInt8 };
+
+struct TensorView {
+  const void* data = nullptr;
+  DType dtype = DType::kFloat32;
+  std::vector<std::int64_t> shape;
+};
+
+using TensorMap = std::map<std::string, TensorView>;
+
+// y = (x * input_factor) W^T + bias with W = weight * scale (a scale an output channel) where the
+// weight is int8; a float weight has neither scale nor factor.
+struct LinearWeights {
+  std::string name;
+  const std::int8_t* weight_int8 = nullptr;  // [out][in]
+  const float* weight_float = nullptr;       // [out][in]
+  const float* scale = nullptr;              // [out]
+  const float* bias = nullptr;               // [out]
+  const float* input_factor = nullptr;       // [in], optional
+  int out = 0;
+  int in = 0;
+};
+
+struct NormWeights {
+  const float* weight = nullptr;
+  const float* bias = nullptr;
+};
+
+struct LayerWeights {
+  LinearWeights query, key, value, attention_output, up, down;
+  NormWeights attention_norm, output_norm;
+};
+
+struct EncoderWeights {
+  const std::int8_t* words_int8 = nullptr;  // [vocabulary][hidden]
+  float words_scale = 0.0f;
+  const float* words_float = nullptr;  // [vocabulary][hidden]
+  const float* positions = nullptr;    // [positions][hidden]
+  const float* token_types = nullptr;  // [token types][hidden]
+  NormWeights norm;
+  std::vector<LayerWeights> layers;
+};
+
+// Finds every tensor by its Hugging Face BERT name. Throws std::invalid_argument naming the tensor
+// that is missing or has another shape or dtype than the config asks for.
+EncoderWeights bind_weights(const Config& config, const TensorMap& tensors);
+
+}  // namespace bge

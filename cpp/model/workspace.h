@@ -1,0 +1,64 @@
+// Scratch memory of one worker: activations of a block, and buffers for one chunk of its rows.
+#pragma once
+
+#include "kernels/table.h"
+#include "model/aligned.h"
+#include "model/config.h"
+
+namespace bge {
+
+// Rows that pass through a layer's linears together. A chunk's widest activations (the FFN's, 1536
+// floats a row, and their codes) take about 9 KB a row on the widest ISA: 48 rows are 430 KB and
+// stay in an L2 of 512 KB; and 48 is a multiple of every ISA's tile (12, 6, 4).
+inline constexpr int kChunkRows = 48;
+
+class Workspace {
+ public:
+  // Grows to what a block of `rows` tokens and a text of `longest` tokens need; bad_alloc leaves
+  // it usable. Everything a task touches is allocated here, so tasks never throw.
+  void reserve(const Config& config, const ComputeKernels& compute, std::size_t rows,
+               std::size_t longest) {
+    const std::size_t hidden = static_cast<std::size_t>(config.hidden);
+    const std::size_t widest = static_cast<std::size_t>(
+        config.intermediate > config.hidden ? config.intermediate : config.hidden);
+    hidden_states_.reserve(rows * hidden * sizeof(float));
+    query_key_value_.reserve(rows * 3 * hidden * sizeof(float));
+    context_.reserve(rows * hidden * sizeof(float));
+    output_.reserve(kChunkRows * hidden * sizeof(float));
+    intermediate_.reserve(kChunkRows * static_cast<std::size_t>(config.intermediate) *
+                          sizeof(float));
+    codes_.reserve(kChunkRows * widest * compute.code_bytes);
+    row_facts_.reserve(3 * kFactBytes);
+    pooled_.reserve(hidden * sizeof(float));
+    attention_.reserve(compute.attention_scratch(static_cast<int>(longest), config.head_size()));
+  }
+
+  float* hidden_states() const { return hidden_states_.as<float>(); }      // [rows][hidden]
+  float* query_key_value() const { return query_key_value_.as<float>(); }  // [rows][3 * hidden]
+  float* context() const { return context_.as<float>(); }                  // [rows][hidden]
+  float* output() const { return output_.as<float>(); }                    // [kChunkRows][hidden]
+  float* intermediate() const { return intermediate_.as<float>(); }  // [kChunkRows][intermediate]
+  float* pooled() const { return pooled_.as<float>(); }              // [hidden]
+  void* attention() const { return attention_.as<void>(); }
+
+  OperandBuffers operand() const {  // [kChunkRows][widest]
+    unsigned char* facts = row_facts_.as<unsigned char>();
+    return {codes_.as<void>(), reinterpret_cast<float*>(facts),
+            reinterpret_cast<std::int32_t*>(facts + kFactBytes),
+            reinterpret_cast<std::int32_t*>(facts + 2 * kFactBytes)};
+  }
+
+  std::size_t bytes() const {
+    return hidden_states_.bytes() + query_key_value_.bytes() + context_.bytes() + output_.bytes() +
+           intermediate_.bytes() + codes_.bytes() + row_facts_.bytes() + pooled_.bytes() +
+           attention_.bytes();
+  }
+
+ private:
+  static constexpr std::size_t kFactBytes = kChunkRows * sizeof(std::int32_t);
+
+  AlignedBuffer hidden_states_, query_key_value_, context_;
+  AlignedBuffer output_, intermediate_, codes_, row_facts_, pooled_, attention_;
+};
+
+}  // namespace bge

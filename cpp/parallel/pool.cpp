@@ -1,0 +1,228 @@
+// A small thread pool of our own. OpenMP cannot give the contract of parallel.h: libgomp hangs in
+// a forked child, exits where a thread cannot start, and takes its spin time from the environment.
+#include <atomic>
+#include <chrono>
+#include <condition_variable>
+#include <mutex>
+#include <system_error>
+#include <thread>
+
+#include "parallel/float_mode.h"
+#include "parallel/parallel.h"
+
+#if defined(BGE_MICRO_X86)
+#include <emmintrin.h>
+#endif
+#if !defined(_WIN32)
+#include <pthread.h>
+#include <signal.h>
+#endif
+
+namespace bge {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+constexpr std::chrono::microseconds kSpin{50};  // longest wait without sleeping
+
+void pause() {
+#if defined(BGE_MICRO_X86)
+  _mm_pause();
+#elif defined(__GNUC__)
+  __asm__ volatile("yield");
+#endif
+}
+
+// Spins until ready() or until kSpin has passed; true if ready.
+template <class Ready>
+bool spin_until(Ready ready) {
+  const Clock::time_point end = Clock::now() + kSpin;
+  do {
+    for (int i = 0; i < 32; ++i) {  // about 1 us between looks at the clock
+      if (ready()) return true;
+      pause();
+    }
+  } while (Clock::now() < end);
+  return false;
+}
+
+// One job at a time. `state_` holds the job's generation (high half) and the number of tasks not
+// yet claimed (low half): claiming is one compare-and-swap, which fails if the job has changed, so
+// a worker that wakes late can never touch a job that is over.
+class Pool {
+ public:
+  bool lease() { return !leased_.exchange(true, std::memory_order_acquire); }
+  void release() { leased_.store(false, std::memory_order_release); }
+
+  // Has the pool grow to `workers` threads; returns how many there are. Lease holder only.
+  int grow(int workers) {
+    while (workers_ < workers && start_worker(workers_ + 1)) ++workers_;
+    return workers_;
+  }
+
+  // Lease holder only.
+  void run(int tasks, int width, Task task) {
+    task_.store(&task, std::memory_order_relaxed);
+    tasks_.store(tasks, std::memory_order_relaxed);
+    width_.store(width, std::memory_order_relaxed);
+    unfinished_.store(tasks, std::memory_order_relaxed);
+    generation_ += std::uint64_t{1} << 32;
+    state_.store(generation_ | static_cast<std::uint32_t>(tasks));
+    wake_workers();
+    while (work_on(generation_, 0)) {
+    }
+    wait_for_workers();
+  }
+
+ private:
+  static std::uint32_t unclaimed(std::uint64_t state) { return static_cast<std::uint32_t>(state); }
+
+  // Claims and runs one task of the job; false when none is left.
+  bool work_on(std::uint64_t generation, int worker) {
+    std::uint64_t state = state_.load(std::memory_order_acquire);
+    do {
+      if ((state >> 32) != (generation >> 32) || unclaimed(state) == 0) return false;
+    } while (!state_.compare_exchange_weak(state, state - 1, std::memory_order_acq_rel));
+    // Claimed: the job cannot end before this task does.
+    const Task* task = task_.load(std::memory_order_relaxed);
+    const int tasks = tasks_.load(std::memory_order_relaxed);
+    (*task)(tasks - static_cast<int>(unclaimed(state)), worker);
+    if (unfinished_.fetch_sub(1) == 1 && caller_sleeps_.load()) {
+      const std::lock_guard<std::mutex> lock(mutex_);
+      done_.notify_one();
+    }
+    return true;
+  }
+
+  void wait_for_workers() {
+    const auto finished = [this] { return unfinished_.load() == 0; };
+    if (spin_until(finished)) return;
+    std::unique_lock<std::mutex> lock(mutex_);
+    caller_sleeps_.store(true);
+    done_.wait(lock, finished);
+    caller_sleeps_.store(false);
+  }
+
+  // A notification in flight is not repeated: between two stages of one text a system call would
+  // cost more than the help is worth.
+  void wake_workers() {
+    if (sleepers_.load() == 0 || notified_.exchange(true)) return;
+    const std::lock_guard<std::mutex> lock(mutex_);
+    work_.notify_all();
+  }
+
+  void worker_loop(int worker) {
+    const FloatMode mode;
+    std::uint64_t seen = 0;  // generation this worker is done with
+    for (;;) {
+      const auto fresh = [&] {
+        const std::uint64_t state = state_.load();
+        return unclaimed(state) != 0 && (state >> 32) != (seen >> 32);
+      };
+      if (!spin_until(fresh)) {
+        std::unique_lock<std::mutex> lock(mutex_);
+        sleepers_.fetch_add(1);
+        work_.wait(lock, fresh);
+        sleepers_.fetch_sub(1);
+        notified_.store(false);
+      }
+      const std::uint64_t state = state_.load();
+      if (worker < width_.load(std::memory_order_relaxed)) {
+        while (work_on(state, worker)) {
+        }
+      }
+      seen = state;
+    }
+  }
+
+  // The thread runs until the process ends; signals are the main thread's business.
+  bool start_worker(int worker) {
+#if !defined(_WIN32)
+    sigset_t all, before;
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &before);
+#endif
+    bool started = true;
+    try {
+      std::thread([this, worker] { worker_loop(worker); }).detach();
+    } catch (const std::system_error&) {
+      started = false;
+    }
+#if !defined(_WIN32)
+    pthread_sigmask(SIG_SETMASK, &before, nullptr);
+#endif
+    return started;
+  }
+
+  std::atomic<bool> leased_{false};
+  int workers_ = 0;
+  std::uint64_t generation_ = 0;
+
+  alignas(64) std::atomic<std::uint64_t> state_{0};
+  std::atomic<const Task*> task_{nullptr};
+  std::atomic<int> tasks_{0};
+  std::atomic<int> width_{0};
+  alignas(64) std::atomic<int> unfinished_{0};
+
+  std::mutex mutex_;
+  std::condition_variable work_;
+  std::condition_variable done_;
+  std::atomic<int> sleepers_{0};
+  std::atomic<bool> notified_{false};
+  std::atomic<bool> caller_sleeps_{false};
+};
+
+// Never freed: workers use it until the process ends, and a forked child, which has none of them,
+// leaves the parent's behind (its mutex may be locked for ever) and makes its own.
+std::atomic<Pool*> shared_pool{nullptr};
+
+Pool& pool() {
+  Pool* current = shared_pool.load(std::memory_order_acquire);
+  if (current) return *current;
+#if !defined(_WIN32)
+  static const int registered =
+      pthread_atfork(nullptr, nullptr, [] { shared_pool.store(nullptr); });
+  (void)registered;
+#endif
+  Pool* fresh = new Pool;
+  if (shared_pool.compare_exchange_strong(current, fresh)) return *fresh;
+  delete fresh;
+  return *current;
+}
+
+class PoolTeam : public Team {
+ public:
+  PoolTeam(Pool& pool, int width) : pool_(pool), width_(width) {}
+  ~PoolTeam() override { pool_.release(); }
+  int width() const override { return width_; }
+  void run(int tasks, Task task) override {
+    if (tasks == 1) return task(0, 0);
+    if (tasks > 0) pool_.run(tasks, width_, task);
+  }
+
+ private:
+  Pool& pool_;
+  int width_;
+};
+
+class Alone : public Team {
+ public:
+  int width() const override { return 1; }
+  void run(int tasks, Task task) override { solo_team().run(tasks, task); }
+};
+
+}  // namespace
+
+std::unique_ptr<Team> make_team(int threads) {
+  if (threads > 1) {
+    Pool& shared = pool();
+    if (shared.lease()) {
+      const int width = 1 + shared.grow(threads - 1);
+      return std::make_unique<PoolTeam>(shared, width < threads ? width : threads);
+    }
+  }
+  return std::make_unique<Alone>();
+}
+
+const char* parallel_backend() { return "pool"; }
+
+}  // namespace bge

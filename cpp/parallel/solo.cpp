@@ -1,0 +1,21 @@
+#include "parallel/parallel.h"
+
+namespace bge {
+namespace {
+
+class Solo : public Team {
+ public:
+  int width() const override { return 1; }
+  void run(int tasks, Task task) override {
+    for (int i = 0; i < tasks; ++i) task(i, 0);
+  }
+};
+
+}  // namespace
+
+Team& solo_team() {
+  static Solo solo;
+  return solo;
+}
+
+}  // namespace bge
