@@ -1,0 +1,33 @@
+"""Find, check and read model folders.
+
+`locate_model` turns a name into a folder, `load_folder` reads one. Nothing here uses the network,
+and nothing is ever unpickled.
+"""
+
+from bge_micro.checkpoint.config import EncoderConfig
+from bge_micro.checkpoint.errors import CheckpointError, MissingFileError
+from bge_micro.checkpoint.folder import Checkpoint, load_folder
+from bge_micro.checkpoint.locate import (
+    BUNDLED_NAME,
+    BUNDLED_REPO_ID,
+    Location,
+    bundled_folder,
+    locate_model,
+)
+from bge_micro.checkpoint.safetensors_file import open_tensors
+from bge_micro.checkpoint.tensors import Tensors
+
+__all__ = [
+    "BUNDLED_NAME",
+    "BUNDLED_REPO_ID",
+    "Checkpoint",
+    "CheckpointError",
+    "EncoderConfig",
+    "Location",
+    "MissingFileError",
+    "Tensors",
+    "bundled_folder",
+    "load_folder",
+    "locate_model",
+    "open_tensors",
+]

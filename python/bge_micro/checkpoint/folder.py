@@ -1,0 +1,171 @@
+"""Load a model folder: our own, or one saved by sentence-transformers or transformers."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from bge_micro.checkpoint.config import EncoderConfig, read_config
+from bge_micro.checkpoint.errors import CheckpointError, MissingFileError
+from bge_micro.checkpoint.json_file import read_json_object
+from bge_micro.checkpoint.modules import (
+    TransformerSettings,
+    read_model_settings,
+    read_modules,
+    read_transformer_settings,
+)
+from bge_micro.checkpoint.side_file import SideFile, file_sha256, read_side_file
+from bge_micro.checkpoint.tensors import Tensors, read_tensors
+from bge_micro.checkpoint.weight_files import open_weights
+
+TOKENIZER_NAME = "tokenizer.json"
+VOCAB_NAME = "vocab.txt"
+
+
+@dataclass(frozen=True, eq=False)
+class Checkpoint:
+    """Everything a model folder says, checked.
+
+    Attributes:
+        folder: The folder.
+        config: The encoder's sizes.
+        tensors: Read-only arrays under their BERT names, as `tensors.read_tensors` describes.
+        pooling: "mean", "cls", "max" or "mean_sqrt_len_tokens".
+        normalize: Whether the model brings its vectors to unit length.
+        max_seq_length: Tokens of a text that are used, [CLS] and [SEP] included.
+        tokenizer_file: tokenizer.json, or vocab.txt where the folder has only that.
+        prompts: Texts to put before a text, by name.
+        default_prompt_name: The prompt used when none is asked for; None for no prompt.
+        similarity_fn_name: "cosine", "dot", "euclidean" or "manhattan"; None if not said.
+        truncate_dim: The length to which the model cuts its vectors; None for full length.
+        side_file: The facts of bge_micro.json; None in folders made by others.
+        weight_files: The files the tensors came from.
+    """
+
+    folder: Path
+    config: EncoderConfig
+    tensors: Tensors = field(repr=False)
+    pooling: str
+    normalize: bool
+    max_seq_length: int
+    tokenizer_file: Path
+    prompts: dict[str, str]
+    default_prompt_name: str | None
+    similarity_fn_name: str | None
+    truncate_dim: int | None
+    side_file: SideFile | None
+    weight_files: tuple[Path, ...]
+
+    @cached_property
+    def weights_sha256(self) -> str:
+        """SHA-256 of the weight file (of the shards' checksums, where there are several).
+
+        It is computed from the file when first asked for, not taken from bge_micro.json.
+        """
+        digests = [file_sha256(path) for path in self.weight_files]
+        if len(digests) == 1:
+            return digests[0]
+        return hashlib.sha256("".join(digests).encode("ascii")).hexdigest()
+
+
+def load_folder(path: str | Path, *, mmap: bool = False) -> Checkpoint:
+    """Load and check a model folder.
+
+    Args:
+        path: The folder.
+        mmap: Map the weights instead of reading them. Memory is then shared between processes and
+            read on first use; but if another process cuts the file short meanwhile, the operating
+            system ends this process with SIGBUS. Use it for folders that nobody rewrites.
+
+    Returns:
+        The checked contents.
+
+    Raises:
+        MissingFileError: The folder or a file that it needs is missing.
+        CheckpointError: A file is damaged, or describes a model this engine cannot run.
+    """
+    folder = Path(path)
+    if not folder.is_dir():
+        raise MissingFileError(f"{folder}: expected a model folder, found no folder there.")
+    side_file = read_side_file(folder)
+    modules = read_modules(folder)
+    settings = read_model_settings(folder)
+    transformer_settings = read_transformer_settings(modules.transformer)
+    config = read_config(modules.transformer / "config.json")
+    if modules.dimension not in (None, config.hidden):
+        raise CheckpointError(
+            f"{folder}: the pooling is set up for vectors of {modules.dimension} features, "
+            f"but config.json says hidden_size {config.hidden}."
+        )
+    tokenizer_file, limit = _read_tokenizer_facts(modules.transformer, transformer_settings, config)
+    weights = open_weights(modules.transformer, mmap=mmap)
+    return Checkpoint(
+        folder=folder,
+        config=config,
+        tensors=read_tensors(weights.tensors, config, weights.description),
+        pooling=modules.pooling,
+        normalize=modules.normalize,
+        max_seq_length=limit,
+        tokenizer_file=tokenizer_file,
+        prompts=settings.prompts,
+        default_prompt_name=settings.default_prompt_name,
+        similarity_fn_name=settings.similarity_fn_name,
+        truncate_dim=settings.truncate_dim,
+        side_file=side_file,
+        weight_files=weights.files,
+    )
+
+
+def _read_tokenizer_facts(
+    transformer: Path, settings: TransformerSettings, config: EncoderConfig
+) -> tuple[Path, int]:
+    """Return the tokenizer's file and the token limit."""
+    path = transformer / "tokenizer_config.json"
+    fields = read_json_object(path) if path.exists() else {}
+    limit = settings.max_seq_length
+    if limit is None:
+        limit = fields.get("model_max_length")
+        # int(1e30), or 1e30 itself, is how transformers writes "no limit".
+        if not isinstance(limit, (int, float)) or not 3 <= limit <= config.positions:
+            limit = config.positions
+    limit = int(min(limit, config.positions))
+    for name, check in ((TOKENIZER_NAME, _check_tokenizer_json), (VOCAB_NAME, _check_vocab)):
+        if (transformer / name).is_file():
+            check(transformer / name, settings, fields)
+            return transformer / name, limit
+    raise MissingFileError(
+        f"{transformer}: neither {TOKENIZER_NAME} nor {VOCAB_NAME} is there; "
+        "the model folder is incomplete."
+    )
+
+
+def _check_tokenizer_json(
+    path: Path, settings: TransformerSettings, tokenizer_config: dict[str, Any]
+) -> None:
+    """Refuse do_lower_case on top of a tokenizer that keeps case: nothing here would obey it."""
+    if not settings.do_lower_case:
+        return
+    normalizer = read_json_object(path).get("normalizer")
+    if not isinstance(normalizer, dict) or normalizer.get("lowercase") is not True:
+        raise CheckpointError(
+            f"{path.parent / 'sentence_bert_config.json'}: do_lower_case is true, but "
+            f"{path.name} keeps upper case; set lowercase in its normalizer instead."
+        )
+
+
+def _check_vocab(
+    path: Path, settings: TransformerSettings, tokenizer_config: dict[str, Any]
+) -> None:
+    """Refuse what a tokenizer built from vocab.txt alone, as for BERT uncased, would not obey."""
+    usual = {"do_lower_case": True, "strip_accents": None, "tokenize_chinese_chars": True}
+    for name, value in usual.items():
+        found = tokenizer_config.get(name, value)
+        if found is not value:
+            raise CheckpointError(
+                f"{path.parent / 'tokenizer_config.json'}: {name} is {found!r}, but from "
+                f"{path.name} only a tokenizer with {name} {value!r} is built; "
+                f"save the model with a {TOKENIZER_NAME}."
+            )

@@ -1,0 +1,82 @@
+"""From the name a user gives to the folder that holds the model."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from bge_micro.checkpoint.hub_cache import find_snapshot, is_repo_id
+
+BUNDLED_REPO_ID = "TaylorAI/bge-micro-v2"
+BUNDLED_NAME = "bge-micro-v2"
+
+# To sentence-transformers a name without an organisation means one of its own models.
+_DEFAULT_ORGANISATION = "sentence-transformers"
+
+
+@dataclass(frozen=True)
+class Location:
+    """Where a model was found.
+
+    Attributes:
+        folder: The model folder.
+        bundled: Whether it is the copy inside the package, which nobody rewrites and which may
+            therefore be mapped.
+    """
+
+    folder: Path
+    bundled: bool
+
+
+def bundled_folder() -> Path:
+    """Return the folder of the bge-micro-v2 that the package brings along."""
+    return Path(__file__).resolve().parent.parent / "data" / BUNDLED_NAME
+
+
+def locate_model(
+    name_or_path: str | Path,
+    *,
+    revision: str | None = None,
+    source: str | None = None,
+    cache_folder: str | Path | None = None,
+) -> Location:
+    """Find a model without using the network.
+
+    The names ``bge-micro-v2`` and ``TaylorAI/bge-micro-v2`` mean the bundled copy, wherever the
+    program runs and whatever folders lie there; write ``./bge-micro-v2`` for a folder of that
+    name. Asking for a revision, or for the source "cache", takes a complete snapshot from the local
+    Hugging Face cache instead. Any other name is a folder if there is one, else a hub name.
+
+    Args:
+        name_or_path: A folder, or a name on the Hugging Face hub.
+        revision: Branch, tag or full commit hash on the hub.
+        source: None, or "cache" to take only what the Hugging Face cache holds.
+        cache_folder: The cache to search; None for the usual place.
+
+    Returns:
+        The folder and whether it is the bundled one.
+
+    Raises:
+        MissingFileError: Nothing complete was found; the message says where it was looked for.
+        ValueError: The name is empty, `source` is unknown, or `revision` was given for a folder.
+    """
+    if source not in (None, "cache"):
+        raise ValueError(f"source is {source!r}, expected None or 'cache'.")
+    name = str(name_or_path)
+    if not name:
+        raise ValueError("the model's name is empty, expected a folder or a hub name.")
+    from_cache = source == "cache" or revision is not None
+    if name in (BUNDLED_NAME, BUNDLED_REPO_ID):
+        if not from_cache:
+            return Location(bundled_folder(), bundled=True)
+        name = BUNDLED_REPO_ID
+    may_be_hub_name = isinstance(name_or_path, str) and is_repo_id(name)
+    if from_cache and not may_be_hub_name:
+        raise ValueError(
+            f"{name} is no name on the Hugging Face hub, "
+            "and revision= and source='cache' do not apply to folders."
+        )
+    if not from_cache and (Path(name).is_dir() or not may_be_hub_name):
+        return Location(Path(name), bundled=False)
+    repo_id = name if "/" in name else f"{_DEFAULT_ORGANISATION}/{name}"
+    return Location(find_snapshot(repo_id, revision, cache_folder), bundled=False)

@@ -1,0 +1,205 @@
+"""What sentence-transformers' side files say around the encoder: pooling, limits, prompts."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from bge_micro.checkpoint.errors import CheckpointError
+from bge_micro.checkpoint.json_file import json_type, read_json, read_json_object
+
+POOLINGS = ("mean", "cls", "max", "mean_sqrt_len_tokens")
+SIMILARITY_FUNCTIONS = ("cosine", "dot", "euclidean", "manhattan")
+
+# Before 5.4 each mode had its own boolean in 1_Pooling/config.json.
+_POOLING_FLAGS = {
+    "pooling_mode_cls_token": "cls",
+    "pooling_mode_max_tokens": "max",
+    "pooling_mode_mean_tokens": "mean",
+    "pooling_mode_mean_sqrt_len_tokens": "mean_sqrt_len_tokens",
+    "pooling_mode_weightedmean_tokens": "weightedmean",
+    "pooling_mode_lasttoken": "lasttoken",
+}
+
+
+@dataclass(frozen=True)
+class Modules:
+    """The modules of a sentence-transformers model.
+
+    Attributes:
+        transformer: The folder that holds config, weights and tokenizer.
+        pooling: One of `POOLINGS`.
+        normalize: Whether vectors are brought to unit length.
+        dimension: The size of the vectors that the pooling expects; None if not said.
+    """
+
+    transformer: Path
+    pooling: str
+    normalize: bool
+    dimension: int | None
+
+
+@dataclass(frozen=True)
+class TransformerSettings:
+    """What sentence_bert_config.json sets: the token limit (None: not set) and lowercasing."""
+
+    max_seq_length: int | None
+    do_lower_case: bool
+
+
+@dataclass(frozen=True)
+class ModelSettings:
+    """What config_sentence_transformers.json sets for the whole model (None: not set)."""
+
+    prompts: dict[str, str]
+    default_prompt_name: str | None
+    similarity_fn_name: str | None
+    truncate_dim: int | None
+
+
+def read_modules(folder: Path) -> Modules:
+    """Read modules.json and the modules' own configs.
+
+    A folder without modules.json is a plain Hugging Face model, for which mean pooling is used, as
+    sentence-transformers does.
+
+    Args:
+        folder: The model folder.
+
+    Returns:
+        Where the transformer is, and what follows it.
+
+    Raises:
+        MissingFileError: A module's config is missing.
+        CheckpointError: A module or pooling is not supported; the message names it.
+    """
+    path = folder / "modules.json"
+    if not path.exists():
+        return Modules(folder, "mean", normalize=False, dimension=None)
+    entries = read_json(path)
+    if not isinstance(entries, list):
+        raise CheckpointError(f"{path}: expected an array of modules, found {json_type(entries)}.")
+    modules = [_read_module(path, index, entry) for index, entry in enumerate(entries)]
+    kinds = [kind for kind, _ in modules]
+    if kinds[:2] != ["Transformer", "Pooling"] or kinds[2:] not in ([], ["Normalize"]):
+        raise CheckpointError(
+            f"{path}: the modules are {', '.join(kinds) or 'none'}; supported are Transformer, "
+            "Pooling and, if wanted, Normalize, in this order."
+        )
+    folders = [subfolder for _, subfolder in modules]
+    for normalize in folders[2:]:
+        _check_normalize(normalize / "config.json")
+    pooling, dimension = _read_pooling(folders[1] / "config.json")
+    return Modules(folders[0], pooling, len(folders) > 2, dimension)
+
+
+def read_transformer_settings(transformer: Path) -> TransformerSettings:
+    """Read sentence_bert_config.json from the transformer's folder; nothing is set without it."""
+    path = transformer / "sentence_bert_config.json"
+    if not path.exists():
+        return TransformerSettings(None, do_lower_case=False)
+    fields = read_json_object(path)
+    task = fields.get("transformer_task", "feature-extraction")
+    if task != "feature-extraction":
+        raise CheckpointError(
+            f"{path}: transformer_task is {task!r}, but only 'feature-extraction' is supported."
+        )
+    limit = fields.get("max_seq_length")
+    # Two tokens are [CLS] and [SEP]; a limit that leaves no room for a text is a mistake.
+    if limit is not None and (type(limit) is not int or limit < 3):
+        raise CheckpointError(
+            f"{path}: max_seq_length is {limit!r}, expected a whole number of at least 3, or null."
+        )
+    lower = fields.get("do_lower_case", False)
+    if not isinstance(lower, bool):
+        raise CheckpointError(f"{path}: do_lower_case is {lower!r}, expected true or false.")
+    return TransformerSettings(limit, lower)
+
+
+def read_model_settings(folder: Path) -> ModelSettings:
+    """Read config_sentence_transformers.json; nothing is set without it."""
+    path = folder / "config_sentence_transformers.json"
+    if not path.exists():
+        return ModelSettings({}, None, None, None)
+    fields = read_json_object(path)
+    model_type = fields.get("model_type", "SentenceTransformer")
+    if model_type != "SentenceTransformer":
+        raise CheckpointError(
+            f"{path}: model_type is {model_type!r}, but only 'SentenceTransformer' is supported."
+        )
+    prompts = fields.get("prompts") or {}
+    if not isinstance(prompts, dict) or not all(isinstance(v, str) for v in prompts.values()):
+        raise CheckpointError(f"{path}: prompts must map names to strings.")
+    default = fields.get("default_prompt_name")
+    if default is not None and (not isinstance(default, str) or default not in prompts):
+        raise CheckpointError(
+            f"{path}: default_prompt_name is {default!r}, expected null or one of {list(prompts)}."
+        )
+    similarity = fields.get("similarity_fn_name")
+    if similarity is not None and similarity not in SIMILARITY_FUNCTIONS:
+        raise CheckpointError(
+            f"{path}: similarity_fn_name is {similarity!r}, "
+            f"expected null or one of {', '.join(SIMILARITY_FUNCTIONS)}."
+        )
+    dimension = fields.get("truncate_dim")
+    if dimension is not None and (type(dimension) is not int or dimension < 1):
+        raise CheckpointError(
+            f"{path}: truncate_dim is {dimension!r}, expected null or a whole number above 0."
+        )
+    return ModelSettings(prompts, default, similarity, dimension)
+
+
+def _read_module(path: Path, index: int, entry: Any) -> tuple[str, Path]:
+    """Return a module's class name and folder."""
+    where = f"{path}, module {index}"
+    if not isinstance(entry, dict):
+        raise CheckpointError(f"{where}: expected an object, found {json_type(entry)}.")
+    kind, subfolder = entry.get("type"), entry.get("path")
+    if not isinstance(kind, str) or not isinstance(subfolder, str):
+        raise CheckpointError(f"{where}: expected type and path, both strings.")
+    if not kind.startswith("sentence_transformers."):
+        raise CheckpointError(
+            f"{where}: the class {kind!r} is code of the model's own, which is never run here."
+        )
+    relative = PurePosixPath(subfolder)
+    if relative.is_absolute() or ".." in relative.parts or "\\" in subfolder or ":" in subfolder:
+        raise CheckpointError(f"{where}: path {subfolder!r} leads out of the model folder.")
+    return kind.rpartition(".")[2], path.parent / relative
+
+
+def _read_pooling(path: Path) -> tuple[str, int | None]:
+    """Return the pooling mode and the dimension it is set up for."""
+    fields = read_json_object(path)
+    modes = fields.get("pooling_mode")
+    if modes is None:
+        modes = [mode for flag, mode in _POOLING_FLAGS.items() if fields.get(flag, False)]
+        if not any(flag in fields for flag in _POOLING_FLAGS):
+            raise CheckpointError(f"{path}: expected pooling_mode, which says how to pool.")
+    modes = modes if isinstance(modes, list) else [modes]
+    if len(modes) != 1 or modes[0] not in POOLINGS:
+        raise CheckpointError(
+            f"{path}: pooling {' + '.join(map(str, modes)) or 'none'} is not supported; "
+            f"expected one of {', '.join(POOLINGS)}."
+        )
+    if fields.get("include_prompt", True) is not True:
+        raise CheckpointError(
+            f"{path}: include_prompt is {fields['include_prompt']!r}; pooling without the "
+            "prompt's tokens is not supported."
+        )
+    dimension = fields.get("embedding_dimension", fields.get("word_embedding_dimension"))
+    if dimension is not None and type(dimension) is not int:
+        raise CheckpointError(f"{path}: the dimension is {dimension!r}, expected a whole number.")
+    return str(modes[0]), dimension
+
+
+def _check_normalize(path: Path) -> None:
+    """Normalize has a config since 5.4; before that the module's folder may not even exist."""
+    if not path.exists():
+        return
+    fields = read_json_object(path)
+    for key in ("module_input_name", "module_output_name"):
+        if fields.get(key, "sentence_embedding") != "sentence_embedding":
+            raise CheckpointError(
+                f"{path}: {key} is {fields[key]!r}, but only 'sentence_embedding' is supported."
+            )

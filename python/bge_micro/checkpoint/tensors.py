@@ -1,0 +1,212 @@
+"""The tensors of an encoder: their names and shapes, and reading them checked from stored ones.
+
+Linear layers come in two forms. Float: ``.weight`` float32 [out, in]. Quantised: ``.weight`` int8
+[out, in] in [-127, 127] with ``.weight_scale`` float32 [out], and optionally ``.input_factor``
+float32 [in], by which the input is multiplied before it is quantised (the weights are stored
+divided by it). Word embeddings are float32 [vocab, hidden], or int8 with one ``.scale``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bge_micro.checkpoint.config import EncoderConfig
+from bge_micro.checkpoint.errors import CheckpointError
+from bge_micro.checkpoint.safetensors_file import TensorFile, TensorInfo
+
+Tensors = Mapping[str, NDArray[Any]]
+
+WORDS = "embeddings.word_embeddings"
+
+# Checked this many values at a time, so that looking for NaN needs no memory to speak of.
+_CHUNK = 2**20
+
+_FLOAT_DTYPES = ("F32", "F16", "BF16")
+
+
+@dataclass(frozen=True)
+class Linear:
+    """Name and size of one linear layer."""
+
+    name: str
+    out_features: int
+    in_features: int
+
+
+@dataclass(frozen=True)
+class StoredTensor:
+    """A tensor in a file, under the name the file has for it."""
+
+    file: TensorFile
+    name: str
+
+    @property
+    def info(self) -> TensorInfo:
+        """What the file's header says of it."""
+        return self.file.infos[self.name]
+
+    def __str__(self) -> str:
+        """Name file and tensor, as error messages do."""
+        return f"{self.file.path}, tensor {self.name!r}"
+
+
+def layer_linears(config: EncoderConfig, layer: int) -> list[Linear]:
+    """Return one layer's linear layers in the order in which they are computed."""
+    prefix = f"encoder.layer.{layer}"
+    hidden, intermediate = config.hidden, config.intermediate
+    return [
+        *(
+            Linear(f"{prefix}.attention.self.{name}", hidden, hidden)
+            for name in ("query", "key", "value")
+        ),
+        Linear(f"{prefix}.attention.output.dense", hidden, hidden),
+        Linear(f"{prefix}.intermediate.dense", intermediate, hidden),
+        Linear(f"{prefix}.output.dense", hidden, intermediate),
+    ]
+
+
+def all_linears(config: EncoderConfig) -> Iterator[Linear]:
+    """Iterate over the linear layers of all layers."""
+    for layer in range(config.layers):
+        yield from layer_linears(config, layer)
+
+
+def read_tensors(stored: Mapping[str, StoredTensor], config: EncoderConfig, where: str) -> Tensors:
+    """Check stored tensors against a config and return them as arrays.
+
+    Shapes and dtypes are checked before any data are touched. F16 and BF16 become float32.
+
+    Args:
+        stored: The tensors by their usual BERT name, without prefix.
+        config: The sizes they must have.
+        where: The files they came from, for error messages.
+
+    Returns:
+        Read-only arrays by name, sorted; float32 except for int8 weights.
+
+    Raises:
+        CheckpointError: A tensor is missing, is not known, has another shape or dtype, or holds
+            NaN, infinity or a value that the format excludes.
+    """
+    shapes = _expected_shapes(stored, config)
+    missing = sorted(shapes.keys() - stored.keys())
+    if missing:
+        raise CheckpointError(
+            f"{where}: {_listed(missing)} missing, though config.json asks for "
+            f"{config.layers} layers; weights and config do not belong together, "
+            "or the file is incomplete."
+        )
+    unknown = sorted(stored.keys() - shapes.keys())
+    if unknown:
+        raise CheckpointError(
+            f"{where}: {_listed(unknown)} not part of a BERT encoder of "
+            f"{config.layers} layers; expected only the tensors that config.json implies."
+        )
+    for name, shape in shapes.items():
+        _check_form(stored[name], name, shape)
+    tensors = {name: _read(stored[name]) for name in sorted(shapes)}
+    for name, array in tensors.items():
+        _check_values(stored[name], name, array)
+    _check_shared_factors(stored, tensors, config)
+    return tensors
+
+
+def _expected_shapes(
+    stored: Mapping[str, StoredTensor], config: EncoderConfig
+) -> dict[str, tuple[int, ...]]:
+    hidden = config.hidden
+    shapes: dict[str, tuple[int, ...]] = {
+        f"{WORDS}.weight": (config.vocab, hidden),
+        "embeddings.position_embeddings.weight": (config.positions, hidden),
+        "embeddings.token_type_embeddings.weight": (config.token_types, hidden),
+    }
+    if _is_int8(stored, f"{WORDS}.weight"):
+        shapes[f"{WORDS}.scale"] = (1,)
+    norms = ["embeddings.LayerNorm"]
+    for layer in range(config.layers):
+        norms += [f"encoder.layer.{layer}.{part}output.LayerNorm" for part in ("attention.", "")]
+    for norm in norms:
+        shapes[f"{norm}.weight"] = shapes[f"{norm}.bias"] = (hidden,)
+    for linear in all_linears(config):
+        shapes[f"{linear.name}.weight"] = (linear.out_features, linear.in_features)
+        shapes[f"{linear.name}.bias"] = (linear.out_features,)
+        if _is_int8(stored, f"{linear.name}.weight"):
+            shapes[f"{linear.name}.weight_scale"] = (linear.out_features,)
+            if f"{linear.name}.input_factor" in stored:
+                shapes[f"{linear.name}.input_factor"] = (linear.in_features,)
+    return shapes
+
+
+def _is_int8(stored: Mapping[str, StoredTensor], name: str) -> bool:
+    return name in stored and stored[name].info.dtype == "I8"
+
+
+def _may_be_int8(name: str) -> bool:
+    return name.endswith((".dense.weight", "query.weight", "key.weight", "value.weight")) or (
+        name == f"{WORDS}.weight"
+    )
+
+
+def _check_form(tensor: StoredTensor, name: str, shape: tuple[int, ...]) -> None:
+    allowed = (*_FLOAT_DTYPES, "I8") if _may_be_int8(name) else _FLOAT_DTYPES
+    if tensor.info.dtype not in allowed:
+        raise CheckpointError(
+            f"{tensor}: dtype is {tensor.info.dtype}, expected {' or '.join(allowed)}."
+        )
+    if tensor.info.shape != shape:
+        raise CheckpointError(
+            f"{tensor}: shape is {list(tensor.info.shape)}, but config.json implies {list(shape)}."
+        )
+
+
+def _read(tensor: StoredTensor) -> NDArray[Any]:
+    array = tensor.file[tensor.name]
+    if tensor.info.dtype == "F16":
+        array = array.astype(np.float32)
+        array.flags.writeable = False
+    return array
+
+
+def _check_values(tensor: StoredTensor, name: str, array: NDArray[Any]) -> None:
+    flat = array.reshape(-1)
+    chunks = (flat[start : start + _CHUNK] for start in range(0, flat.size, _CHUNK))
+    if array.dtype == np.int8:
+        if name != f"{WORDS}.weight" and any(chunk.min() < -127 for chunk in chunks):
+            raise CheckpointError(f"{tensor}: holds -128, expected values in [-127, 127].")
+        return
+    if not all(np.isfinite(chunk).all() for chunk in chunks):
+        raise CheckpointError(
+            f"{tensor}: holds NaN or infinity; such weights cannot give meaningful vectors."
+        )
+    if name.endswith(("scale", "input_factor")) and array.min() <= 0:
+        raise CheckpointError(f"{tensor}: holds {array.min()}, expected values above zero.")
+
+
+def _check_shared_factors(
+    stored: Mapping[str, StoredTensor], tensors: Tensors, config: EncoderConfig
+) -> None:
+    """Query, key and value read one quantised input, so their input factors must be one."""
+    for layer in range(config.layers):
+        names = [f"{linear.name}.input_factor" for linear in layer_linears(config, layer)[:3]]
+        present = [name for name in names if name in tensors]
+        if not present:
+            continue
+        if len(present) < 3 or any(
+            not np.array_equal(tensors[name], tensors[names[0]]) for name in names[1:]
+        ):
+            raise CheckpointError(
+                f"{stored[present[0]]}: the input factors of query, key and value in layer "
+                f"{layer} differ, expected the same for all three."
+            )
+
+
+def _listed(names: list[str], most: int = 5) -> str:
+    """Name the first tensors: "tensors 'a', 'b' and 3 more are"."""
+    more = f" and {len(names) - most} more" if len(names) > most else ""
+    plural, verb = ("s", "are") if len(names) > 1 else ("", "is")
+    return f"tensor{plural} {', '.join(map(repr, names[:most]))}{more} {verb}"

@@ -1,0 +1,137 @@
+"""Find the weight files of a folder and list their tensors under the usual BERT names."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from bge_micro.checkpoint.errors import CheckpointError, MissingFileError
+from bge_micro.checkpoint.json_file import read_json_object
+from bge_micro.checkpoint.safetensors_file import open_tensors
+from bge_micro.checkpoint.tensors import StoredTensor
+
+WEIGHTS_NAME = "model.safetensors"
+INDEX_NAME = "model.safetensors.index.json"
+
+# Saved by tasks with a head: BertForMaskedLM holds the encoder as "bert." and its head beside it.
+_PREFIX = "bert."
+_ENCODER_PARTS = ("embeddings.", "encoder.")
+
+# The pooler is a classification head that sentence vectors do not use; position_ids is a buffer
+# 0, 1, 2, .. that old versions of transformers saved.
+_UNUSED = ("pooler.", "embeddings.position_ids")
+
+# The names that the first BERT conversions gave to LayerNorm's parameters.
+_OLD_NORM_NAMES = {"LayerNorm.gamma": "LayerNorm.weight", "LayerNorm.beta": "LayerNorm.bias"}
+
+
+@dataclass(frozen=True)
+class StoredWeights:
+    """The tensors a folder holds for the encoder.
+
+    Attributes:
+        files: The weight files, in the order of their names.
+        tensors: The tensors by their usual BERT name, without prefix.
+    """
+
+    files: tuple[Path, ...]
+    tensors: dict[str, StoredTensor]
+
+    @property
+    def description(self) -> str:
+        """The files in one line, for error messages."""
+        return ", ".join(map(str, self.files))
+
+
+def open_weights(folder: Path, *, mmap: bool) -> StoredWeights:
+    """Open model.safetensors, or the shards that model.safetensors.index.json names.
+
+    Args:
+        folder: The folder that holds the weights.
+        mmap: As for `open_tensors`.
+
+    Returns:
+        The encoder's tensors; those of heads and buffers are left out.
+
+    Raises:
+        MissingFileError: There are no weights, or a shard is missing.
+        CheckpointError: A file is damaged, or two tensors claim one name.
+    """
+    files = _weight_files(folder)
+    stored: dict[str, StoredTensor] = {}
+    for file in files:
+        tensors = open_tensors(file, mmap)
+        for name in tensors:
+            if name in stored:
+                raise CheckpointError(
+                    f"{file}, tensor {name!r}: {stored[name].file.path} holds it too."
+                )
+            stored[name] = StoredTensor(tensors, name)
+    return StoredWeights(files, _encoder_tensors(stored))
+
+
+def _weight_files(folder: Path) -> tuple[Path, ...]:
+    if (folder / WEIGHTS_NAME).exists():
+        return (folder / WEIGHTS_NAME,)
+    if (folder / INDEX_NAME).exists():
+        return shard_files(folder / INDEX_NAME)
+    raise MissingFileError(_no_weights_message(folder))
+
+
+def shard_files(index: Path) -> tuple[Path, ...]:
+    """Return the files that a model.safetensors.index.json names, in the order of their names."""
+    weight_map = read_json_object(index).get("weight_map")
+    if not isinstance(weight_map, dict) or not weight_map:
+        raise CheckpointError(f"{index}: expected weight_map, an object from tensor to file.")
+    names = set()
+    for tensor, name in weight_map.items():
+        if (
+            not isinstance(name, str)
+            or Path(name).name != name
+            or not name.endswith(".safetensors")
+        ):
+            raise CheckpointError(
+                f"{index}, tensor {tensor!r}: expected the name of a .safetensors file beside "
+                f"the index, found {name!r}."
+            )
+        names.add(name)
+    return tuple(index.parent / name for name in sorted(names))
+
+
+def _no_weights_message(folder: Path) -> str:
+    others = sorted(
+        path.name
+        for pattern in ("*.bin", "*.onnx", "*.gguf", "*.safetensors")
+        for path in folder.glob(pattern)
+    )
+    found = f"found only {', '.join(others)}" if others else "found no weights"
+    return (
+        f"{folder / WEIGHTS_NAME}: the file is missing ({found}). Weights are read from "
+        f"safetensors only; save the model with safetensors, or give another folder."
+    )
+
+
+def _encoder_tensors(stored: dict[str, StoredTensor]) -> dict[str, StoredTensor]:
+    if any(name.startswith(_PREFIX) for name in stored):
+        clashing = [name for name in stored if name.startswith(_ENCODER_PARTS)]
+        if clashing:
+            raise CheckpointError(
+                f"{stored[clashing[0]]}: stands beside tensors that begin with {_PREFIX!r}; "
+                "expected one encoder, either all or nothing with that prefix."
+            )
+        stored = {
+            name.removeprefix(_PREFIX): tensor
+            for name, tensor in stored.items()
+            if name.startswith(_PREFIX)
+        }
+    result: dict[str, StoredTensor] = {}
+    for name, tensor in stored.items():
+        if name.startswith(_UNUSED):
+            continue
+        for old, new in _OLD_NORM_NAMES.items():
+            if name.endswith(old):
+                name = name.removesuffix(old) + new
+        if name in result:
+            raise CheckpointError(f"{tensor}: the file holds {name!r} too, under its newer name.")
+        result[name] = tensor
+    return result

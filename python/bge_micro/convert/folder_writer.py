@@ -1,0 +1,168 @@
+"""Write a model folder in our own format: all of it or nothing, and the same bytes every time."""
+
+from __future__ import annotations
+
+import json
+import secrets
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from bge_micro.checkpoint.config import EncoderConfig
+from bge_micro.checkpoint.folder import TOKENIZER_NAME
+from bge_micro.checkpoint.modules import ModelSettings
+from bge_micro.checkpoint.side_file import SIDE_FILE_NAME, SideFile, file_sha256
+from bge_micro.checkpoint.tensors import Tensors
+from bge_micro.checkpoint.weight_files import WEIGHTS_NAME
+
+_MODULES = ("Transformer", "Pooling", "Normalize")
+
+
+@dataclass(frozen=True)
+class License:
+    """License of the weights.
+
+    Attributes:
+        summary: One line: the license's name and the copyright.
+        text: The whole text, for the folder's LICENSE file.
+    """
+
+    summary: str
+    text: str
+
+
+@dataclass(frozen=True)
+class FolderContents:
+    """All that is written into a folder; the names are those of `Checkpoint`.
+
+    Attributes:
+        tokenizer: The contents of tokenizer.json as a JSON object.
+        source: What the weights were made from, for bge_micro.json.
+        readme: Provenance in words.
+        license: License of the weights; None if not known.
+    """
+
+    config: EncoderConfig
+    tensors: Tensors
+    tokenizer: dict[str, Any]
+    pooling: str
+    normalize: bool
+    max_seq_length: int
+    settings: ModelSettings
+    source: dict[str, str]
+    readme: str
+    license: License | None
+
+
+def write_folder(out: str | Path, contents: FolderContents) -> Path:
+    """Write a model folder.
+
+    Args:
+        out: Where to; must not exist, or be an empty folder.
+        contents: What to write.
+
+    Returns:
+        The folder.
+
+    Raises:
+        FileExistsError: There is something at `out` already.
+    """
+    # Imported here because loading a model never needs it.
+    from safetensors.numpy import save
+
+    out = Path(out)
+    with _new_folder(out) as folder:
+        tensors = {name: np.ascontiguousarray(array) for name, array in contents.tensors.items()}
+        # transformers reads only files that name their framework; "pt" says: rows are outputs.
+        weights = save(tensors, metadata={"format": "pt"})
+        (folder / WEIGHTS_NAME).write_bytes(weights)
+        _write_json(folder / TOKENIZER_NAME, contents.tokenizer, indent=None)
+        _write_json(folder / "config.json", contents.config.to_bert_config())
+        _write_modules(folder, contents)
+        _write_json(folder / SIDE_FILE_NAME, _side_file(folder, contents).to_json())
+        _write_text(folder / "README.md", contents.readme)
+        if contents.license is not None:
+            _write_text(folder / "LICENSE", contents.license.text)
+    return out
+
+
+@contextmanager
+def _new_folder(out: Path) -> Iterator[Path]:
+    """Give a folder to write to, which takes its final name only when all has been written."""
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise FileExistsError(f"{out}: exists and is not an empty folder; remove it first.")
+    partial = out.with_name(f".{out.name}.{secrets.token_hex(4)}.partial")
+    partial.mkdir(parents=True)
+    try:
+        yield partial
+        if out.exists():  # empty; Windows does not rename over it
+            out.rmdir()
+        partial.rename(out)
+    except BaseException:
+        shutil.rmtree(partial, ignore_errors=True)
+        raise
+
+
+def _write_modules(folder: Path, contents: FolderContents) -> None:
+    """Write modules.json and the modules' configs as sentence-transformers does."""
+    names = _MODULES if contents.normalize else _MODULES[:2]
+    paths = ["", *(f"{index}_{name}" for index, name in enumerate(names) if index)]
+    modules = [
+        {
+            "idx": index,
+            "name": str(index),
+            "path": path,
+            "type": f"sentence_transformers.models.{name}",
+        }
+        for index, (name, path) in enumerate(zip(names, paths, strict=True))
+    ]
+    _write_json(folder / "modules.json", modules)
+    for path in paths[1:]:
+        (folder / path).mkdir()
+    modes = {
+        "pooling_mode_cls_token": "cls",
+        "pooling_mode_mean_tokens": "mean",
+        "pooling_mode_max_tokens": "max",
+        "pooling_mode_mean_sqrt_len_tokens": "mean_sqrt_len_tokens",
+    }
+    flags = {flag: mode == contents.pooling for flag, mode in modes.items()}
+    pooling = {"word_embedding_dimension": contents.config.hidden, **flags}
+    _write_json(folder / paths[1] / "config.json", pooling)
+    if contents.normalize:
+        # Git and the hub's cache keep no empty folders.
+        _write_json(folder / paths[2] / "config.json", {})
+    limit = {"max_seq_length": contents.max_seq_length, "do_lower_case": False}
+    _write_json(folder / "sentence_bert_config.json", limit)
+    settings = contents.settings
+    _write_json(
+        folder / "config_sentence_transformers.json",
+        {
+            "model_type": "SentenceTransformer",
+            "prompts": settings.prompts,
+            "default_prompt_name": settings.default_prompt_name,
+            "similarity_fn_name": settings.similarity_fn_name,
+        }
+        | ({} if settings.truncate_dim is None else {"truncate_dim": settings.truncate_dim}),
+    )
+
+
+def _side_file(folder: Path, contents: FolderContents) -> SideFile:
+    checksums = {name: file_sha256(folder / name) for name in (WEIGHTS_NAME, TOKENIZER_NAME)}
+    summary = None if contents.license is None else contents.license.summary
+    return SideFile(source=contents.source, sha256=checksums, license=summary)
+
+
+def _write_json(path: Path, value: object, indent: int | None = 2) -> None:
+    separators = (",", ": ") if indent else (",", ":")
+    _write_text(
+        path, json.dumps(value, ensure_ascii=False, indent=indent, separators=separators) + "\n"
+    )
+
+
+def _write_text(path: Path, text: str) -> None:
+    path.write_bytes(text.encode("utf-8"))  # the same line ends on every system

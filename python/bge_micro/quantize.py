@@ -1,0 +1,95 @@
+"""Float weights to int8 with one scale per output channel, and back.
+
+Only the largest magnitude, a division and a rounding are used: operations whose result is the same
+on every CPU and in every floating-point mode with rounding to nearest. NumPy's sums are not.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bge_micro.checkpoint.config import EncoderConfig
+from bge_micro.checkpoint.tensors import Tensors, all_linears
+
+# A row whose largest weight is smaller than this becomes all zeros with scale 1. The bound lies so
+# far above the smallest normal float32 (2^-126) that neither a scale nor a rounded quotient can
+# depend on whether the CPU flushes subnormal numbers to zero.
+SMALLEST_ROW_MAXIMUM = np.float32(2.0**-100)
+
+
+def quantize_rows(weight: NDArray[np.float32]) -> tuple[NDArray[np.int8], NDArray[np.float32]]:
+    """Quantise a linear layer's weights symmetrically, one scale per output channel.
+
+    Args:
+        weight: float32 [out, in], finite.
+
+    Returns:
+        int8 [out, in] in [-127, 127] and the scales, float32 [out]: the weights are about
+        ``values * scale[:, None]``, off by at most half a scale.
+    """
+    magnitude = np.abs(weight).max(axis=1)
+    tiny = magnitude < SMALLEST_ROW_MAXIMUM
+    scale = np.where(tiny, np.float32(1.0), magnitude / np.float32(127.0)).astype(np.float32)
+    values = np.rint(weight / scale[:, None])
+    return values.astype(np.int8), scale
+
+
+def dequantize_rows(
+    values: NDArray[np.int8],
+    scale: NDArray[np.float32],
+    input_factor: NDArray[np.float32] | None = None,
+) -> NDArray[np.float32]:
+    """Return the weights that quantised ones stand for.
+
+    Args:
+        values: int8 [out, in].
+        scale: float32 [out].
+        input_factor: float32 [in], by which the layer's input is multiplied; None for 1.
+
+    Returns:
+        float32 [out, in], ``(values * scale) * input_factor``, rounded after each product.
+    """
+    weight: NDArray[np.float32] = values.astype(np.float32) * scale[:, None]
+    return weight if input_factor is None else weight * input_factor
+
+
+def quantize_checkpoint(tensors: Tensors, config: EncoderConfig) -> Tensors:
+    """Quantise every linear layer that is not quantised yet; all else stays as it is.
+
+    Args:
+        tensors: A checkpoint's tensors.
+        config: Its sizes.
+
+    Returns:
+        The tensors with int8 ``.weight`` and float32 ``.weight_scale`` for every linear layer.
+    """
+    result = dict(tensors)
+    for linear in all_linears(config):
+        weight = tensors[f"{linear.name}.weight"]
+        if weight.dtype != np.int8:
+            values, scale = quantize_rows(weight)
+            result[f"{linear.name}.weight"] = values
+            result[f"{linear.name}.weight_scale"] = scale
+    return result
+
+
+def dequantize_checkpoint(tensors: Tensors, config: EncoderConfig) -> Tensors:
+    """Turn every quantised linear layer into float32; all else stays as it is.
+
+    Args:
+        tensors: A checkpoint's tensors.
+        config: Its sizes.
+
+    Returns:
+        The tensors with float32 ``.weight`` and neither scales nor input factors for any linear.
+    """
+    result = dict(tensors)
+    for linear in all_linears(config):
+        if tensors[f"{linear.name}.weight"].dtype == np.int8:
+            result[f"{linear.name}.weight"] = dequantize_rows(
+                tensors[f"{linear.name}.weight"],
+                result.pop(f"{linear.name}.weight_scale"),
+                result.pop(f"{linear.name}.input_factor", None),
+            )
+    return result

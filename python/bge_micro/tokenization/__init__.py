@@ -1,0 +1,9 @@
+"""Texts to token ids: Hugging Face `tokenizers` behind one flat, never padded batch."""
+
+from __future__ import annotations
+
+from bge_micro.tokenization.build import build_wordpiece_tokenizer, read_vocab
+from bge_micro.tokenization.ragged import RaggedBatch
+from bge_micro.tokenization.tokenizer import Tokenizer
+
+__all__ = ["RaggedBatch", "Tokenizer", "build_wordpiece_tokenizer", "read_vocab"]

@@ -1,0 +1,167 @@
+r"""Where a huge text may be cut so that its pieces' tokens are exactly the whole text's tokens.
+
+A tokenizer reads the whole string before anyone can stop it, so a huge text is handed over in
+pieces. Two kinds of cut are safe when BertNormalizer, BertPreTokenizer and WordPiece do the work:
+
+1. After a space, \t, \n, \r or an ASCII punctuation mark, and, where the normalizer puts
+   ideographs between spaces, after an ideograph: a word has ended there, whatever follows.
+   The tokens of the text are those of both pieces, one after the other.
+2. Inside a word that is already longer than WordPiece looks at: it is one unknown token, whatever
+   follows. The next piece starts so far before the cut that the rest of the word is unknown too;
+   its first token repeats the one before the cut and is dropped.
+
+Other characters are not safe: \x0b, \x0c and \x85 look like blanks but the normalizer deletes
+them, joining what they stood between, and marks may attach to what comes before.
+An added token such as [SEP] is never cut.
+"""
+
+from __future__ import annotations
+
+import re
+import string
+from collections.abc import Iterator
+
+import tokenizers
+from tokenizers.models import WordPiece
+from tokenizers.normalizers import BertNormalizer
+from tokenizers.pre_tokenizers import BertPreTokenizer
+
+_BLANKS = " \t\n\r"
+# BertNormalizer's ranges; U+2B820..U+2B91F are not among them.
+_IDEOGRAPHS = (
+    "\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0002a6df\U0002a700-\U0002b73f"
+    "\U0002b740-\U0002b81f\U0002b920-\U0002ceaf\U0002f800-\U0002fa1f"
+)
+_BLANK_RUN = re.compile(f"[{_BLANKS}]*")
+_SURROGATE = re.compile("[\ud800-\udfff]")
+
+# Pieces grow up to this many characters: far above the cost of a call, far below 50 MB of work.
+_LARGEST_PIECE = 1 << 16
+
+
+def replace_surrogates(text: str) -> str:
+    """Return `text` with U+FFFD for every surrogate, which no encoder would take."""
+    return _SURROGATE.sub("\ufffd", text)
+
+
+class Cutter:
+    """Cuts huge texts into pieces for one tokenizer."""
+
+    def __init__(
+        self,
+        normalizer: BertNormalizer,
+        pre_tokenizer: BertPreTokenizer,
+        longest_word: int,
+        added_tokens: list[str],
+    ) -> None:
+        """Use `for_tokenizer`, which knows where cutting is exact."""
+        self._normalizer = normalizer
+        self._pre_tokenizer = pre_tokenizer
+        self._longest_word = longest_word
+        # Long enough for a word that loses some of its characters to the normalizer.
+        self._window = 4 * (longest_word + 1)
+        self._added_tokens = added_tokens
+        ideographs = _IDEOGRAPHS if normalizer.handle_chinese_chars else ""
+        self._word_end = re.compile(f"[{_BLANKS}{re.escape(string.punctuation)}{ideographs}]")
+
+    @classmethod
+    def for_tokenizer(cls, tokenizer: tokenizers.Tokenizer) -> Cutter | None:
+        """Return the tokenizer's cutter, or None where cutting would not be exact."""
+        normalizer, pre_tokenizer = tokenizer.normalizer, tokenizer.pre_tokenizer
+        model, added = tokenizer.model, tokenizer.get_added_tokens_decoder().values()
+        if (
+            type(normalizer) is not BertNormalizer
+            or type(pre_tokenizer) is not BertPreTokenizer
+            or type(model) is not WordPiece
+        ):
+            return None
+        for token in added:
+            # A token that is matched after normalizing, only between words, or across blanks can
+            # span a cut unseen; one that ends like a word can swallow part of a long word.
+            if (
+                token.normalized
+                or token.single_word
+                or any(character.isspace() for character in token.content)
+                or token.content[-1] not in string.punctuation
+            ):
+                return None
+        contents = [token.content for token in added]
+        return cls(normalizer, pre_tokenizer, model.max_input_chars_per_word, contents)
+
+    def pieces(self, text: str, size: int) -> Iterator[tuple[str, int]]:
+        """Yield (piece, repeated): together, the pieces have the tokens of `text`.
+
+        Each piece's tokens count without its first `repeated` ones. Only what is yielded is read,
+        so whoever has tokens enough just stops. A stretch without safe cuts is one piece.
+
+        Args:
+            text: The text.
+            size: Characters of the first piece, or a little more; later ones grow.
+        """
+        start, repeated = 0, 0
+        while True:
+            if not repeated:
+                # Blanks give no tokens, and a hundred million of them take a while to tokenize.
+                start = _BLANK_RUN.match(text, start).end()  # type: ignore[union-attr]
+            if start >= len(text):
+                return
+            piece, start, repeats = self._next_piece(text, start, start + size)
+            yield piece, repeated
+            repeated = repeats
+            size = max(size, min(2 * size, _LARGEST_PIECE))
+
+    def _next_piece(self, text: str, start: int, position: int) -> tuple[str, int, int]:
+        """Cut at the first safe place at or after `position`.
+
+        Between marks and blanks all places are tried, inside long words a few, at growing
+        distances. What is known to give no further tokens is skipped, because tokenizing it would
+        take a hundred times longer.
+
+        Returns:
+            The piece from `start` on, where the next one starts, and how many of that one's first
+            tokens this one has given already.
+        """
+        parts: list[str] = []
+        stride = self._window
+        while (end := position + stride) < len(text):
+            if cut := self._find_word_end(text, position, end):
+                return "".join([*parts, text[start:cut]]), cut, 0
+            window = text[end - self._window : end]
+            run = self._end_of_run(text, end)
+            words = self._words(window)
+            if len(words) == 1 and len(words[0]) > self._longest_word:
+                if not self._splits_added_token(text, end):
+                    return "".join([*parts, text[start:end]]), run - self._window, 1
+            elif not words and run > end:
+                # One character over and over that gives nothing. The window's worth of it stays:
+                # it may keep "[S" and "EP]" from being an added token.
+                parts.append(text[start:end])
+                start = run
+            position, stride = run, 2 * stride
+        cut = self._find_word_end(text, position, len(text)) or len(text)
+        return "".join([*parts, text[start:cut]]), cut, 0
+
+    def _find_word_end(self, text: str, start: int, stop: int) -> int | None:
+        for match in self._word_end.finditer(text, start - 1, stop):
+            if not self._splits_added_token(text, match.end()):
+                return match.end()
+        return None
+
+    def _end_of_run(self, text: str, end: int) -> int:
+        """Find how far the window before `end` goes on, if it is all alike, or return `end`.
+
+        Alike means ASCII letters and digits, which all lengthen a word, or the same character.
+        """
+        start = end - self._window
+        alike = re.compile(f"[A-Za-z0-9]+|{re.escape(text[start])}+").match(text, start)
+        return max(end, alike.end() if alike else end)
+
+    def _words(self, window: str) -> list[str]:
+        normalized = self._normalizer.normalize_str(replace_surrogates(window))
+        return [word for word, _ in self._pre_tokenizer.pre_tokenize_str(normalized)]
+
+    def _splits_added_token(self, text: str, cut: int) -> bool:
+        return any(
+            text.find(token, max(cut - len(token) + 1, 0), cut + len(token) - 1) >= 0
+            for token in self._added_tokens
+        )

@@ -1,0 +1,245 @@
+"""The tokenizer of a model: texts in, one ragged batch out."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from os import PathLike
+from pathlib import Path
+
+import numpy as np
+import tokenizers
+from tokenizers.models import WordPiece
+
+from bge_micro.tokenization.cutting import Cutter, replace_surrogates
+from bge_micro.tokenization.ragged import RaggedBatch
+
+# A text is first read up to this many characters for each token of the limit, which is enough for
+# nearly all texts.
+_CHARS_PER_TOKEN = 8
+# `tokenizers` keeps some 150 bytes for each token until we have taken the ids, and Python 40 more,
+# so long lists go through in groups of so many characters.
+_GROUP_CHARS = 1 << 18
+# The thread pool is not worth waking for less (about 2 ms of work).
+_POOL_CHARS = 1 << 13
+# What `token_count` reads at a time.
+_COUNT_PIECE = 1 << 14
+_NO_IDS = np.empty(0, np.int32)
+_IMPORTED_IN = os.getpid()
+
+
+class Tokenizer:
+    """A Hugging Face tokenizer with its special tokens, safe to share between threads.
+
+    Stored padding and truncation are switched off once, here; the tokenizer inside is never
+    changed again, because a change fails ("Already borrowed") while another thread encodes.
+    """
+
+    def __init__(self, tokenizer: tokenizers.Tokenizer, *, source: str) -> None:
+        """Take over `tokenizer`.
+
+        Args:
+            tokenizer: The tokenizer; it must not be used elsewhere.
+            source: What to call it in error messages, such as its file.
+
+        Raises:
+            ValueError: It cannot encode, or does more to a text than put special tokens before
+                and after it.
+        """
+        tokenizer.no_padding()
+        tokenizer.no_truncation()
+        self._tokenizer = tokenizer
+        self._prefix, self._suffix = _special_ids(tokenizer, source)
+        self._special_count = len(self._prefix) + len(self._suffix)
+        self._cutter = Cutter.for_tokenizer(tokenizer)
+
+    @classmethod
+    def from_json(cls, text: str, *, source: str) -> Tokenizer:
+        """Load a tokenizer from the text of a tokenizer.json.
+
+        Args:
+            text: The JSON.
+            source: What to call it in error messages, such as its file.
+
+        Raises:
+            ValueError: The text is not a tokenizer, or not one that can serve here.
+        """
+        try:
+            tokenizer = tokenizers.Tokenizer.from_str(text)
+        except Exception as error:  # tokenizers raises plain Exception
+            raise ValueError(f"{source}: not a readable tokenizer.json: {error}") from error
+        return cls(tokenizer, source=source)
+
+    @classmethod
+    def from_file(cls, path: str | PathLike[str]) -> Tokenizer:
+        """Load a tokenizer.json.
+
+        Raises:
+            OSError: The file cannot be read.
+            ValueError: It is not a tokenizer, or not one that can serve here.
+        """
+        try:
+            text = Path(path).read_text(encoding="utf-8")
+        except UnicodeDecodeError as error:
+            raise ValueError(f"{path}: not a readable tokenizer.json: {error}") from error
+        return cls.from_json(text, source=str(path))
+
+    def copy(self) -> tokenizers.Tokenizer:
+        """Return a tokenizer like the one inside, free to be changed."""
+        return tokenizers.Tokenizer.from_str(self._tokenizer.to_str())
+
+    @property
+    def max_id(self) -> int:
+        """The largest id that a text can give; a model needs more word embeddings than that."""
+        vocab = self._tokenizer.get_vocab(with_added_tokens=True)
+        return max(*vocab.values(), *self._prefix, *self._suffix)
+
+    def ragged(self, texts: Sequence[str], limit: int, threads: int = 1) -> RaggedBatch:
+        """Tokenize texts, truncating each to `limit` tokens.
+
+        The ids are those of Hugging Face's tokenizer with `enable_truncation(limit)`, but a huge
+        text is read only as far as needed. Surrogates count as U+FFFD.
+
+        Args:
+            texts: The texts; may be empty.
+            limit: The most tokens of a text, special tokens included.
+            threads: How many threads may be used. The thread pool of `tokenizers` takes all CPUs
+                or none, so fewer threads than CPUs mean one.
+
+        Raises:
+            ValueError: `limit` leaves no room for the special tokens.
+            TypeError: An element is not a string.
+        """
+        room = limit - self._special_count
+        if room < 0:
+            raise ValueError(
+                f"limit is {limit}; expected at least {self._special_count}, "
+                "the number of special tokens"
+            )
+        first_piece = _CHARS_PER_TOKEN * limit
+        end = 0
+        offsets = [end]
+        truncated: list[bool] = []
+        blocks = []
+        for group in _groups(texts, first_piece):
+            block: list[int] = []
+            for content in self._contents(group, first_piece, room, threads):
+                truncated.append(len(content) > room)
+                ids = self._prefix + content[:room] + self._suffix
+                block += ids
+                end += len(ids)
+                offsets.append(end)
+            # fromiter: one short text should not pay for the machinery of the other NumPy calls.
+            blocks.append(np.fromiter(block, np.int32, len(block)))
+        return RaggedBatch(
+            ids=blocks[0] if len(blocks) == 1 else np.concatenate([_NO_IDS, *blocks]),
+            offsets=np.fromiter(offsets, np.int64, len(offsets)),
+            truncated=np.fromiter(truncated, np.bool_, len(truncated)),
+        )
+
+    def token_count(self, text: str) -> int:
+        """Count all tokens of a text, special tokens included, whatever its length."""
+        pieces = self._cutter.pieces(text, _COUNT_PIECE) if self._cutter else iter([(text, 0)])
+        content = sum(len(self._encode([piece], 1)[0]) - repeated for piece, repeated in pieces)
+        return self._special_count + content
+
+    def _contents(
+        self, texts: Sequence[str], first_piece: int, room: int, threads: int
+    ) -> Iterator[list[int]]:
+        """Yield each text's ids without special tokens: all of them, or more than `room`."""
+        starts = list(texts)
+        rests: dict[int, Iterator[tuple[str, int]]] = {}
+        if self._cutter:
+            for row, text in enumerate(starts):
+                if len(text) > first_piece:
+                    rests[row] = self._cutter.pieces(text, first_piece)
+                    starts[row], _ = next(rests[row], ("", 0))
+        for row, content in enumerate(self._encode(starts, threads)):
+            while row in rests and len(content) <= room:
+                piece, repeated = next(rests[row], ("", 0))
+                if not piece:
+                    break
+                content += self._encode([piece], 1)[0][repeated:]
+            yield content
+
+    def _encode(self, texts: list[str], threads: int) -> list[list[int]]:
+        try:
+            if _batch_call_serves(texts, threads):
+                batch = self._tokenizer.encode_batch_fast(texts, add_special_tokens=False)
+            else:
+                encode = self._tokenizer.encode
+                batch = [encode(text, add_special_tokens=False) for text in texts]
+        except TypeError:
+            # The only strings that are refused hold surrogates; looking for them beforehand would
+            # cost every text.
+            cleaned = [replace_surrogates(text) for text in texts]
+            if cleaned == texts:
+                raise
+            return self._encode(cleaned, threads)
+        return [encoding.ids for encoding in batch]
+
+
+def _groups(texts: Sequence[str], longest: int) -> Iterator[Sequence[str]]:
+    start = chars = 0
+    for row, text in enumerate(texts):
+        chars += min(len(text), longest)
+        if chars >= _GROUP_CHARS:
+            yield texts[start : row + 1]
+            start, chars = row + 1, 0
+    if start < len(texts):
+        yield texts[start:]
+
+
+def _special_ids(tokenizer: tokenizers.Tokenizer, source: str) -> tuple[list[int], list[int]]:
+    """Find the special tokens before and after every text, by encoding a letter."""
+    model = tokenizer.model
+    if isinstance(model, WordPiece) and model.token_to_id(model.unk_token) is None:
+        raise ValueError(
+            f"{source}: the unknown token {model.unk_token!r} is not in the vocabulary"
+        )
+    try:
+        content = tokenizer.encode("a", add_special_tokens=False).ids
+        whole = tokenizer.encode("a")
+    except (KeyboardInterrupt, SystemExit):
+        raise
+    except BaseException as error:  # a panic inside tokenizers is no Exception
+        raise ValueError(f"{source}: the tokenizer cannot encode a text: {error}") from error
+    start = whole.special_tokens_mask.index(0) if 0 in whole.special_tokens_mask else 0
+    prefix, suffix = whole.ids[:start], whole.ids[start + len(content) :]
+    if not content or whole.ids != prefix + content + suffix or any(whole.type_ids):
+        raise ValueError(
+            f"{source}: the letter 'a' gives ids {content}, with special tokens {whole.ids} of "
+            f"types {whole.type_ids}; expected the same ids with special tokens before and after, "
+            "all of type 0"
+        )
+    return prefix, suffix
+
+
+def _batch_call_serves(texts: list[str], threads: int) -> bool:
+    """Decide between `encode_batch_fast` and `encode` for each text.
+
+    `encode_batch_fast` is the faster one a text and releases the GIL, but unless the environment
+    says TOKENIZERS_PARALLELISM=false it runs in a pool of threads over all CPUs, which it starts
+    and waits for even for one text. `encode` never touches the pool.
+    """
+    parallelism = os.environ.get("TOKENIZERS_PARALLELISM")
+    if parallelism is not None and parallelism.lower() in {"", "off", "false", "f", "no", "n", "0"}:
+        return True
+    return (
+        threads > 1
+        and len(texts) > 1
+        and sum(map(len, texts)) >= _POOL_CHARS
+        and threads >= _pool_size()
+        # After a fork the pool has no threads, and a call waits for ever. `tokenizers` then turns
+        # parallelism off by itself, except where the environment demands it.
+        and (parallelism is None or os.getpid() == _IMPORTED_IN)
+    )
+
+
+def _pool_size() -> int:
+    wanted = os.environ.get("RAYON_NUM_THREADS", "")
+    if wanted.isdecimal() and int(wanted) > 0:
+        return int(wanted)
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
