@@ -1,0 +1,38 @@
+"""Types of the C++ core, an extension module; private, its interface may change at any time."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bge_micro._core import kernels as kernels
+
+numerics_version: int
+parallel_backend: str
+
+def instruction_sets() -> list[tuple[str, bool]]: ...
+
+class Model:
+    def __init__(
+        self,
+        config: Mapping[str, float],
+        tensors: Mapping[str, NDArray[Any]],
+        compute_type: str,
+        isa: str = "",
+    ) -> None: ...
+    def encode(
+        self,
+        ids: NDArray[np.int32],
+        offsets: NDArray[np.int64],
+        *,
+        pooling: str,
+        dimensions: int,
+        normalize: bool,
+        precision: str,
+        threads: int,
+        vectors: NDArray[Any] | None = None,
+        token_embeddings: NDArray[np.float32] | None = None,
+    ) -> None: ...
+    @property
+    def isa(self) -> str: ...

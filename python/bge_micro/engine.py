@@ -1,0 +1,197 @@
+"""A loaded model: checkpoint, tokenizer and core together. Immutable, shared by any threads."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bge_micro import _core
+from bge_micro.checkpoint import Checkpoint
+from bge_micro.outputs import VectorForm
+from bge_micro.quantize import quantize_checkpoint
+from bge_micro.tokenization import RaggedBatch, Tokenizer, build_wordpiece_tokenizer, read_vocab
+
+COMPUTE_TYPES = ("int8", "float32")
+TRUNCATIONS = ("silent", "warn", "error")
+
+# Texts go through in pieces of so many characters, some 60,000 tokens: enough to keep every thread
+# busy, and little enough that tokenizing one, during which no signal is seen, takes under 0.1 s.
+_PIECE_CHARACTERS = 1 << 18
+_PIECE_TEXTS = 1 << 12
+# What a text of any length counts for: more characters than are read of it.
+_MOST_CHARACTERS = 1 << 12
+
+# Rows named in a message about truncation.
+_NAMED_ROWS = 10
+
+
+class Engine:
+    """Texts in, vectors out, for one checkpoint, compute type and instruction set."""
+
+    def __init__(self, checkpoint: Checkpoint, compute_type: str, isa: str) -> None:
+        """Load the tokenizer and pack the weights.
+
+        Raises:
+            ValueError: The compute type is unknown, or tokenizer and weights do not fit together.
+        """
+        if compute_type not in COMPUTE_TYPES:
+            raise ValueError(
+                f"compute_type is {compute_type!r}, expected one of {', '.join(COMPUTE_TYPES)}."
+            )
+        config = checkpoint.config
+        self.checkpoint = checkpoint
+        self.compute_type = compute_type
+        self.tokenizer = _load_tokenizer(checkpoint)
+        tensors = checkpoint.tensors
+        if compute_type == "int8":
+            tensors = quantize_checkpoint(tensors, config)
+        shape = {
+            "layers": config.layers,
+            "hidden": config.hidden,
+            "heads": config.heads,
+            "intermediate": config.intermediate,
+            "vocabulary": config.vocab,
+            "positions": config.positions,
+            "token_types": config.token_types,
+            "norm_epsilon": config.layer_norm_eps,
+        }
+        self._core = _core.Model(shape, tensors, compute_type, isa)
+
+    @property
+    def isa(self) -> str:
+        """The instruction set that runs."""
+        return self._core.isa
+
+    def space_id(self, form: VectorForm) -> str:
+        """Name everything that decides which vectors of this form compare with each other."""
+        fields = (
+            f"weights={self.checkpoint.weights_sha256[:16]}",
+            f"compute={self.compute_type}",
+            f"numerics={_core.numerics_version}",
+            f"pooling={self.checkpoint.pooling}",
+            f"normalize={str(form.normalize).lower()}",
+            f"dimensions={form.dimensions}",
+            f"precision={form.precision}",
+        )
+        return ";".join(fields)
+
+    def pieces(self, texts: Sequence[str]) -> Iterator[slice]:
+        """Cut a sequence of texts into pieces that are tokenized and encoded together."""
+        start = characters = 0
+        for row, text in enumerate(texts):
+            characters += min(len(text), _MOST_CHARACTERS)
+            if characters >= _PIECE_CHARACTERS or row + 1 - start == _PIECE_TEXTS:
+                yield slice(start, row + 1)
+                start, characters = row + 1, 0
+        if start < len(texts):
+            yield slice(start, len(texts))
+
+    def vectors(
+        self,
+        texts: Sequence[str],
+        form: VectorForm,
+        out: NDArray[Any],
+        *,
+        limit: int,
+        truncation: str,
+        threads: int,
+        advance: Callable[[int], object],
+    ) -> None:
+        """Write the vector of each text to its row of `out`.
+
+        Args:
+            texts: n texts.
+            form: The form of the vectors.
+            out: (n, form.columns) of form.dtype, in C order.
+            limit: Tokens of a text that are used, special tokens included.
+            truncation: "silent", "warn" or "error", for texts of more tokens.
+            threads: The most threads to use.
+            advance: Called with the number of texts done, piece by piece.
+        """
+        truncated: list[int] = []
+        for piece in self.pieces(texts):
+            batch = self.tokenizer.ragged(texts[piece], limit, threads)
+            self._note_truncated(batch, piece.start, truncation, limit, truncated)
+            self._run(batch, form, threads, vectors=out[piece])
+            advance(piece.stop - piece.start)
+        _warn_truncated(truncated, limit)
+
+    def token_embeddings(
+        self, texts: Sequence[str], *, limit: int, truncation: str, threads: int
+    ) -> Iterator[tuple[NDArray[np.int32], NDArray[np.float32]]]:
+        """Yield each text's token ids, (tokens,), and their embeddings, (tokens, hidden)."""
+        form = VectorForm(self.checkpoint.config.hidden, False, "float32")
+        truncated: list[int] = []
+        for piece in self.pieces(texts):
+            batch = self.tokenizer.ragged(texts[piece], limit, threads)
+            self._note_truncated(batch, piece.start, truncation, limit, truncated)
+            rows = np.empty((len(batch.ids), self.checkpoint.config.hidden), np.float32)
+            self._run(batch, form, threads, token_embeddings=rows)
+            for begin, end in zip(batch.offsets[:-1], batch.offsets[1:], strict=True):
+                yield batch.ids[begin:end], rows[begin:end]
+        _warn_truncated(truncated, limit)
+
+    def pool_ids(self, ids: NDArray[np.int32], form: VectorForm) -> NDArray[Any]:
+        """Return the vector of one text given as token ids."""
+        vectors = np.empty((1, form.columns), form.dtype)
+        batch = RaggedBatch(ids, np.array([0, len(ids)], np.int64), np.array([False]))
+        self._run(batch, form, 1, vectors=vectors)
+        vector: NDArray[Any] = vectors[0]
+        return vector
+
+    def _run(
+        self, batch: RaggedBatch, form: VectorForm, threads: int, **outputs: NDArray[Any]
+    ) -> None:
+        self._core.encode(
+            batch.ids,
+            batch.offsets,
+            pooling=self.checkpoint.pooling,
+            dimensions=form.dimensions,
+            normalize=form.normalize,
+            precision=form.precision,
+            threads=threads,
+            **outputs,
+        )
+
+    @staticmethod
+    def _note_truncated(
+        batch: RaggedBatch, start: int, truncation: str, limit: int, noted: list[int]
+    ) -> None:
+        if truncation == "silent" or not batch.truncated.any():
+            return
+        rows = (start + np.flatnonzero(batch.truncated)).tolist()
+        if truncation == "error":
+            raise ValueError(_truncation_message(rows, limit))
+        noted.extend(rows)
+
+
+def _load_tokenizer(checkpoint: Checkpoint) -> Tokenizer:
+    path = checkpoint.tokenizer_file
+    if path.suffix == ".json":
+        tokenizer = Tokenizer.from_file(path)
+    else:
+        tokenizer = Tokenizer(build_wordpiece_tokenizer(read_vocab(path)), source=str(path))
+    if tokenizer.max_id >= checkpoint.config.vocab:
+        raise ValueError(
+            f"{path}: the tokenizer gives ids up to {tokenizer.max_id}, but config.json says "
+            f"vocab_size {checkpoint.config.vocab}: they belong to different models."
+        )
+    return tokenizer
+
+
+def _warn_truncated(rows: list[int], limit: int) -> None:
+    if rows:
+        warnings.warn(_truncation_message(rows, limit), stacklevel=4)
+
+
+def _truncation_message(rows: list[int], limit: int) -> str:
+    named = ", ".join(map(str, rows[:_NAMED_ROWS])) + (", ..." if len(rows) > _NAMED_ROWS else "")
+    return (
+        f"{len(rows)} texts have more than {limit} tokens and would be used up to there only "
+        f"(rows {named}). Split them, raise max_seq_length if the model allows it, or set "
+        "truncation='silent'."
+    )

@@ -1,0 +1,112 @@
+"""What `encode` takes: one text or many, checked before any work is done."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+ERRORS = ("strict", "replace", "skip")
+
+# Iterable, but not a list of texts.
+_NOT_ROWS = (bytes, bytearray, memoryview, dict, set, frozenset)
+
+# Rows named in an error message.
+_NAMED_ROWS = 10
+
+
+@dataclass(frozen=True)
+class Texts:
+    """Checked texts.
+
+    Attributes:
+        rows: The texts to encode.
+        single: Whether one text came by itself, not in a list.
+    """
+
+    rows: Sequence[str]
+    single: bool
+
+
+def check_errors_option(errors: str) -> str:
+    """Return `errors` if it names a way to treat bad rows; ValueError otherwise."""
+    if errors not in ERRORS:
+        raise ValueError(f"errors is {errors!r}, expected one of {', '.join(ERRORS)}.")
+    return errors
+
+
+def read_texts(inputs: Any, errors: str) -> Texts:
+    """Check what was given to encode.
+
+    Args:
+        inputs: A string; or a list, tuple, array, series or other sequence of strings.
+        errors: What to do with a row that is not a string: "strict" raises, "replace" takes the
+            empty text for it, "skip" leaves it out.
+
+    Raises:
+        TypeError: The inputs are of another kind, or (strict) a row is not a string.
+        ValueError: A missing value (None, NaN) stands where a string should (strict), or an array
+            has more than one dimension.
+    """
+    if isinstance(inputs, str):
+        return Texts([inputs], single=True)
+    if isinstance(inputs, np.ndarray) and inputs.ndim == 0 and inputs.dtype.kind in "UO":
+        return read_texts(inputs.item(), errors)
+    rows = _as_sequence(inputs)
+    if all(type(row) is str for row in rows):  # the usual case, and fast
+        return Texts(rows, single=False)
+    bad = [number for number, row in enumerate(rows) if not isinstance(row, str)]
+    if bad and errors == "strict":
+        raise _bad_rows(rows, bad)
+    if errors == "skip":
+        rows = [row for row in rows if isinstance(row, str)]
+    elif bad:
+        rows = [row if isinstance(row, str) else "" for row in rows]
+    return Texts(rows, single=False)
+
+
+def _as_sequence(inputs: Any) -> Sequence[Any]:
+    if isinstance(inputs, (list, tuple)):
+        return inputs
+    if isinstance(inputs, np.ndarray):
+        if inputs.ndim != 1:
+            raise ValueError(
+                f"inputs is an array of {inputs.ndim} dimensions, expected one of strings."
+            )
+        return inputs.tolist()  # type: ignore[no-any-return]
+    rows = isinstance(inputs, Iterable) and not isinstance(inputs, _NOT_ROWS)
+    if rows and hasattr(inputs, "__len__"):
+        return list(inputs)
+    hint = ""
+    if isinstance(inputs, (bytes, bytearray)):
+        hint = " Decode bytes first: text.decode('utf-8')."
+    elif rows:
+        hint = " For an iterator use list(...), or encode_iter to keep memory bounded."
+    raise TypeError(
+        f"inputs is a {type(inputs).__name__}, expected a string or a list of strings.{hint}"
+    )
+
+
+def _bad_rows(rows: Sequence[Any], bad: Sequence[int]) -> Exception:
+    """Name the first bad rows: a ValueError where all are missing values, else a TypeError."""
+    named = ", ".join(f"row {number} is {_describe(rows[number])}" for number in bad[:_NAMED_ROWS])
+    more = f" and {len(bad) - _NAMED_ROWS} more" if len(bad) > _NAMED_ROWS else ""
+    message = (
+        f"{len(bad)} of {len(rows)} inputs are not strings: {named}{more}. Expected str in every "
+        "row; errors='replace' takes the empty text instead, errors='skip' leaves such rows out."
+    )
+    missing = all(_is_missing(rows[number]) for number in bad)
+    return ValueError(message) if missing else TypeError(message)
+
+
+def _is_missing(row: Any) -> bool:
+    return row is None or (isinstance(row, float) and row != row)
+
+
+def _describe(row: Any) -> str:
+    if _is_missing(row):
+        return "None" if row is None else "NaN"
+    text = repr(row)
+    return f"{type(row).__name__} {text if len(text) <= 40 else text[:37] + '...'}"

@@ -1,0 +1,282 @@
+"""`SentenceTransformer`: the class people know, over the engine of this package."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from bge_micro import similarity as _similarity
+from bge_micro.checkpoint import BUNDLED_NAME, load_folder, locate_model
+from bge_micro.encode import EncodeMixin, check_truncation
+from bge_micro.engine import Engine
+from bge_micro.inputs import check_errors_option
+from bge_micro.options import check_device, check_positive, refuse_at_load
+from bge_micro.runtime import choose_isa, choose_threads
+
+
+@dataclass(frozen=True)
+class _Source:
+    """What an engine is loaded from: all that a pickled model says of it."""
+
+    model_name_or_path: str | Path
+    cache_folder: str | Path | None
+    revision: str | None
+    source: str | None
+    compute_type: str
+    mmap: bool
+
+    def load(self) -> Engine:
+        location = locate_model(
+            self.model_name_or_path,
+            revision=self.revision,
+            source=self.source,
+            cache_folder=self.cache_folder,
+        )
+        # Nobody rewrites the bundled copy, so it is safe to map.
+        checkpoint = load_folder(location.folder, mmap=self.mmap or location.bundled)
+        return Engine(checkpoint, self.compute_type, choose_isa().value)
+
+
+class SentenceTransformer(EncodeMixin):
+    """A sentence encoder: texts in, vectors out.
+
+    For given weights, compute type and numerics version, a text's vector is the same to the last
+    bit in any batch, in any order, with any number of threads, on every CPU. One object serves any
+    number of Python threads at once. It pickles by its source, not its memory.
+
+    Attributes:
+        prompts: Texts to put before a text, by name.
+        default_prompt_name: The prompt used when encode is given none.
+        truncate_dim: Length to which vectors are cut; None for full length.
+        truncation: What happens to texts that are too long: "silent", "warn" or "error".
+        errors: What happens to rows that are not strings: "strict", "replace" or "skip".
+    """
+
+    def __init__(
+        self,
+        model_name_or_path: str | Path = BUNDLED_NAME,
+        *,
+        device: Any = None,
+        prompts: Mapping[str, str] | None = None,
+        default_prompt_name: str | None = None,
+        similarity_fn_name: str | None = None,
+        cache_folder: str | Path | None = None,
+        revision: str | None = None,
+        local_files_only: bool = False,
+        token: str | bool | None = None,
+        use_auth_token: str | bool | None = None,
+        truncate_dim: int | None = None,
+        source: str | None = None,
+        compute_type: str = "int8",
+        threads: int | None = None,
+        truncation: str = "silent",
+        errors: str = "strict",
+        mmap: bool = False,
+        **options: Any,
+    ) -> None:
+        """Load a model.
+
+        Args:
+            model_name_or_path: "bge-micro-v2" or "TaylorAI/bge-micro-v2" for the copy inside the
+                package; a model folder; or a hub name that is in the local Hugging Face cache.
+            device: None or "cpu".
+            prompts: Prompts over those of the model folder.
+            default_prompt_name: The prompt used when encode is given none.
+            similarity_fn_name: "cosine" (default), "dot", "euclidean" or "manhattan".
+            cache_folder: The Hugging Face cache to look in.
+            revision: Branch, tag or commit: takes that snapshot from the local cache, also for the
+                bundled model's name.
+            local_files_only: Accepted; nothing is ever downloaded.
+            token: Accepted; nothing is ever downloaded.
+            use_auth_token: As token.
+            truncate_dim: Length to cut vectors to.
+            source: "cache" to take the local cache's copy even of the bundled model.
+            compute_type: "int8" or "float32".
+            threads: The most threads to use. None for BGE_MICRO_NUM_THREADS, else OMP_NUM_THREADS,
+                else the CPUs that the process may use.
+            truncation: What to do with texts of more than max_seq_length tokens: "silent" and
+                "warn" use the beginning, "error" raises a ValueError.
+            errors: What to do with rows that are not strings: "strict" raises, "replace" takes the
+                empty text, "skip" leaves them out.
+            mmap: Map the weight file of a folder instead of reading it. If another process cuts
+                the file short meanwhile, the operating system ends this one with SIGBUS.
+            **options: Further keywords of sentence-transformers; refused if they ask for something.
+
+        Raises:
+            FileNotFoundError: No complete model was found; the message says where it was sought.
+            CheckpointError: A file of the model is damaged or describes another kind of model.
+            ValueError: An option has no meaning here; the message says why.
+        """
+        refuse_at_load(options)
+        check_device(device)
+        self._source = _Source(
+            model_name_or_path, cache_folder, revision, source, compute_type, mmap
+        )
+        self._engine = self._source.load()
+        self._threads = int(choose_threads(threads).value)
+        checkpoint = self._engine.checkpoint
+        self._max_seq_length = checkpoint.max_seq_length
+        self.prompts = {**checkpoint.prompts, **(prompts or {})}
+        self.default_prompt_name = default_prompt_name or checkpoint.default_prompt_name
+        self._prompt_text(None, None)
+        self.truncate_dim = truncate_dim if truncate_dim is not None else checkpoint.truncate_dim
+        self._form(None, False, "float32")
+        self.similarity_fn_name = similarity_fn_name or checkpoint.similarity_fn_name or "cosine"
+        self.truncation = check_truncation(truncation)
+        self.errors = check_errors_option(errors)
+
+    @property
+    def device(self) -> str:
+        """Where the model runs: "cpu"."""
+        return "cpu"
+
+    @property
+    def compute_type(self) -> str:
+        """The arithmetic of the linear layers: "int8" or "float32"."""
+        return self._engine.compute_type
+
+    @property
+    def isa(self) -> str:
+        """The instruction set that runs, such as "avx512vnni"."""
+        return self._engine.isa
+
+    @property
+    def threads(self) -> int:
+        """The most threads that encode uses unless told otherwise."""
+        return self._threads
+
+    @property
+    def max_seq_length(self) -> int:
+        """Tokens of a text that are used, special tokens included; may be lowered and raised."""
+        return self._max_seq_length
+
+    @max_seq_length.setter
+    def max_seq_length(self, value: int) -> None:
+        positions = self._engine.checkpoint.config.positions
+        limit = check_positive("max_seq_length", value)
+        self._engine.tokenizer.ragged([], limit)  # refuses a limit without room for special tokens
+        if limit > positions:
+            raise ValueError(
+                f"max_seq_length is {limit}, but the model has {positions} positions only."
+            )
+        self._max_seq_length = limit
+
+    def get_max_seq_length(self) -> int:
+        """Return max_seq_length."""
+        return self._max_seq_length
+
+    @property
+    def similarity_fn_name(self) -> str:
+        """The function of `similarity`: "cosine", "dot", "euclidean" or "manhattan"."""
+        return self._similarity_fn_name
+
+    @similarity_fn_name.setter
+    def similarity_fn_name(self, name: str) -> None:
+        self._similarity_fn_name = _similarity.check_name(name)
+
+    @property
+    def tokenizer(self) -> Any:
+        """A copy of the Hugging Face tokenizer, a `tokenizers.Tokenizer`; changing it is safe."""
+        return self._engine.tokenizer.copy()
+
+    @property
+    def space_id(self) -> str:
+        """Name of the space that `encode`'s vectors lie in by default; see `space_id_of`."""
+        return self.space_id_of()
+
+    def space_id_of(
+        self,
+        normalize_embeddings: bool = False,
+        truncate_dim: int | None = None,
+        precision: str = "float32",
+    ) -> str:
+        """Name the space of vectors made with these options.
+
+        Vectors compare bit by bit exactly if their space ids are equal: the id names weights,
+        compute type, numerics version, pooling, normalisation, dimensions and precision.
+        """
+        return self._engine.space_id(self._form(truncate_dim, normalize_embeddings, precision))
+
+    def get_embedding_dimension(self) -> int:
+        """Return the length of the vectors."""
+        return self._form(None, False, "float32").dimensions
+
+    def get_sentence_embedding_dimension(self) -> int:
+        """Return the length of the vectors; the older name of get_embedding_dimension."""
+        warnings.warn("use get_embedding_dimension", DeprecationWarning, stacklevel=2)
+        return self.get_embedding_dimension()
+
+    def similarity(self, embeddings1: ArrayLike, embeddings2: ArrayLike) -> NDArray[np.float32]:
+        """Compare every vector with every one of the second set: float32 (n, m)."""
+        return _similarity.similarity(self.similarity_fn_name, embeddings1, embeddings2)
+
+    def similarity_pairwise(
+        self, embeddings1: ArrayLike, embeddings2: ArrayLike
+    ) -> NDArray[np.float32]:
+        """Compare the vectors of each row: float32 (n,)."""
+        return _similarity.similarity_pairwise(self.similarity_fn_name, embeddings1, embeddings2)
+
+    @contextmanager
+    def truncate_embeddings(self, truncate_dim: int | None) -> Iterator[None]:
+        """Cut vectors to another length inside a with block."""
+        before = self.truncate_dim
+        self.truncate_dim = truncate_dim
+        try:
+            self._form(None, False, "float32")
+            yield
+        finally:
+            self.truncate_dim = before
+
+    def to(self, device: Any) -> SentenceTransformer:
+        """Accept the CPU; ValueError for any other device."""
+        check_device(device)
+        return self
+
+    def eval(self) -> SentenceTransformer:
+        """Return the model: it is never in training."""
+        return self
+
+    def half(self) -> SentenceTransformer:
+        """Refuse: 16-bit floats are not a compute type here."""
+        raise ValueError("half() is not supported; choose compute_type='int8' or 'float32'.")
+
+    def start_multi_process_pool(self, *args: Any, **options: Any) -> None:
+        """Refuse: threads share the work inside one process."""
+        raise ValueError("process pools are not supported; encode(threads=...) uses all CPUs.")
+
+    stop_multi_process_pool = start_multi_process_pool
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Leave the engine out: a copy elsewhere loads it from the same source."""
+        return {name: value for name, value in self.__dict__.items() if name != "_engine"}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Load the engine from the source."""
+        self.__dict__.update(state)
+        self._engine = self._source.load()
+
+    def __copy__(self) -> SentenceTransformer:
+        """Share the engine, which never changes; settings are the copy's own."""
+        twin = object.__new__(type(self))
+        twin.__dict__.update(self.__dict__, prompts=dict(self.prompts))
+        return twin
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> SentenceTransformer:
+        """Copy as __copy__ does: nothing that is shared can change."""
+        return self.__copy__()
+
+    def __repr__(self) -> str:
+        """Say what it is."""
+        name = str(self._source.model_name_or_path)
+        return (
+            f"SentenceTransformer({name!r}, compute_type={self.compute_type!r}, "
+            f"dimensions={self.get_embedding_dimension()}, isa={self.isa!r}, "
+            f"threads={self.threads})"
+        )

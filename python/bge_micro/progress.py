@@ -1,0 +1,43 @@
+"""Progress bars, which need the extra ``bge-micro[progress]``."""
+
+from __future__ import annotations
+
+import importlib.util
+import logging
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+logger = logging.getLogger("bge_micro")
+
+
+def _ignore(done: int) -> None:
+    """Take the place of a bar that is not shown."""
+
+
+@contextmanager
+def progress_bar(show: bool | None, total: int) -> Iterator[Callable[[int], object]]:
+    """Show a bar while the body runs, which calls the given function with each number done.
+
+    Args:
+        show: True or False; None shows a bar only if this package's logger is at INFO or DEBUG
+            and tqdm is installed.
+        total: What makes a full bar.
+
+    Raises:
+        ImportError: A bar was asked for (True), but tqdm is not installed.
+    """
+    if show is None:
+        wanted = logger.isEnabledFor(logging.INFO) and importlib.util.find_spec("tqdm") is not None
+    else:
+        wanted = show
+    if not wanted:
+        yield _ignore
+        return
+    try:
+        from tqdm.auto import tqdm  # type: ignore[import-untyped, unused-ignore]
+    except ImportError as error:
+        raise ImportError(
+            "show_progress_bar=True needs tqdm: pip install 'bge-micro[progress]'"
+        ) from error
+    with tqdm(total=total, desc="Texts", unit="text") as bar:
+        yield bar.update

@@ -1,0 +1,106 @@
+"""Similarity of vectors, by the four functions that sentence-transformers has.
+
+NumPy does the sums, whose order depends on the CPU: the promise of equal bits ends here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+Matrix = NDArray[np.float32]
+
+
+def _rows(vectors: ArrayLike) -> Matrix:
+    matrix = np.atleast_2d(np.asarray(vectors, np.float32))
+    if matrix.ndim != 2:
+        raise ValueError(f"vectors have {matrix.ndim} dimensions, expected 1 or 2.")
+    return matrix
+
+
+def _unit(matrix: Matrix) -> Matrix:
+    lengths = np.linalg.norm(matrix, axis=1, keepdims=True)
+    unit: Matrix = matrix / np.maximum(lengths, np.float32(1e-12))
+    return unit
+
+
+def _manhattan(a: Matrix, b: Matrix) -> Matrix:
+    # Row by row: the differences of all pairs at once would not fit into memory.
+    if len(a) == 0:
+        return np.empty((0, len(b)), np.float32)
+    return np.stack([-np.abs(row - b).sum(axis=1) for row in a])
+
+
+def _euclidean(a: Matrix, b: Matrix) -> Matrix:
+    if len(a) == 0:
+        return np.empty((0, len(b)), np.float32)
+    return np.stack([-np.linalg.norm(row - b, axis=1) for row in a])
+
+
+_MATRICES: dict[str, Callable[[Matrix, Matrix], Matrix]] = {
+    "cosine": lambda a, b: _unit(a) @ _unit(b).T,
+    "dot": lambda a, b: a @ b.T,
+    "euclidean": _euclidean,
+    "manhattan": _manhattan,
+}
+
+_PAIRS: dict[str, Callable[[Matrix, Matrix], Matrix]] = {
+    "cosine": lambda a, b: (_unit(a) * _unit(b)).sum(axis=1),
+    "dot": lambda a, b: (a * b).sum(axis=1),
+    "euclidean": lambda a, b: -np.linalg.norm(a - b, axis=1),
+    "manhattan": lambda a, b: -np.abs(a - b).sum(axis=1),
+}
+
+SIMILARITY_FUNCTIONS = tuple(_MATRICES)
+
+
+def check_name(name: Any) -> str:
+    """Return the name of a similarity function; a ValueError for any other value."""
+    name = getattr(name, "value", name)  # sentence-transformers' SimilarityFunction
+    if name not in SIMILARITY_FUNCTIONS:
+        raise ValueError(
+            f"similarity_fn_name is {name!r}, expected one of {', '.join(SIMILARITY_FUNCTIONS)}."
+        )
+    return str(name)
+
+
+def similarity(name: str, a: ArrayLike, b: ArrayLike) -> Matrix:
+    """Compare every vector of `a` with every one of `b`.
+
+    Args:
+        name: "cosine", "dot", "euclidean" or "manhattan"; distances come with a minus sign, so
+            that more is nearer.
+        a: Shape (n, dimensions), or one vector.
+        b: Shape (m, dimensions), or one vector.
+
+    Returns:
+        float32, shape (n, m).
+
+    Raises:
+        ValueError: The vectors have different lengths, or more than two dimensions.
+    """
+    return _MATRICES[name](*_same_length(_rows(a), _rows(b)))
+
+
+def similarity_pairwise(name: str, a: ArrayLike, b: ArrayLike) -> Matrix:
+    """Compare each vector of `a` with the one in the same row of `b`.
+
+    Returns:
+        float32, shape (n,).
+
+    Raises:
+        ValueError: The shapes differ, or have more than two dimensions.
+    """
+    left, right = _same_length(_rows(a), _rows(b))
+    if len(left) != len(right):
+        raise ValueError(f"pairs need as many rows on both sides, found {len(left)}, {len(right)}.")
+    return _PAIRS[name](left, right)
+
+
+def _same_length(a: Matrix, b: Matrix) -> tuple[Matrix, Matrix]:
+    if a.shape[1] != b.shape[1]:
+        raise ValueError(f"vectors have {a.shape[1]} and {b.shape[1]} dimensions, expected equal.")
+    return a, b
