@@ -66,9 +66,9 @@ py::tuple quantize(const std::string& isa, const Floats& x, const std::optional<
   compute.prepare(x.data(), rows_of(x), width_of(x), optional_data(factor), prepared.buffers);
   Ints codes({x.shape(0), x.shape(1)});
   for (py::ssize_t i = 0; i < x.size(); ++i) {
-    codes.mutable_data()[i] = compute.code_bytes == 1
-                                  ? static_cast<const std::int8_t*>(prepared.buffers.codes)[i]
-                                  : static_cast<const std::int16_t*>(prepared.buffers.codes)[i];
+    // A code is a byte, signed or plus 128: either way the low byte of code + offset.
+    const std::uint8_t stored = static_cast<const std::uint8_t*>(prepared.buffers.codes)[i];
+    codes.mutable_data()[i] = static_cast<std::int8_t>(stored - compute.code_offset);
   }
   return py::make_tuple(codes, prepared.scale, prepared.zero_point);
 }

@@ -15,7 +15,6 @@ struct Avx2 {
   struct I {
     __m256i lo, hi;
   };
-  using Code = std::int16_t;
 
   static BGE_INLINE F load(const float* p) { return {_mm256_loadu_ps(p), _mm256_loadu_ps(p + 8)}; }
   static BGE_INLINE void store(float* p, F v) {
@@ -105,50 +104,102 @@ struct Avx2 {
         _mm_packus_epi16(_mm256_castsi256_si128(low), _mm256_extracti128_si256(low, 1));
     _mm_storeu_si128(reinterpret_cast<__m128i*>(p), bytes);
   }
-  static BGE_INLINE void store_codes(Code* p, I a) {
-    _mm256_storeu_si256(reinterpret_cast<__m256i*>(p), words(a));
+
+  static BGE_INLINE __m256i broadcast4(const std::uint8_t* codes) {
+    std::int32_t four;
+    __builtin_memcpy(&four, codes, sizeof four);
+    return _mm256_set1_epi32(four);
   }
 
-  // 8-bit dot product: weights and codes widened to 16 bits, VPMADDWD. It cannot saturate, unlike
-  // VPMADDUBSW, and needs no sign trick; codes are widened once, when they are stored.
+  // 8-bit dot product of a linear: VPMADDUBSW multiplies unsigned codes with signed weights and
+  // adds neighbours in 16 bits; two of its results are added before VPMADDWD by ones widens them.
+  // Nothing overflows, because the packer has seen to it (ByteForm::kPaired). Five instructions
+  // for 64 multiply-adds, three of them on the two multiply ports: at most 43 a cycle, where
+  // AttentionDot below reaches 32.
+  //
+  // Tile: 8 rows x 8 columns = 8 accumulators; 2 registers of weights, 1 of ones, 2 of products.
+  struct LinearDot {
+    static constexpr ByteForm kByteForm = ByteForm::kPaired;
+    static constexpr int kColumns = 8;
+    static constexpr int kPanels = 1;
+    static constexpr int kRows = 8;
+    using Code = std::uint8_t;
+    static constexpr int kCodeOffset = 128;
+    using Weights = __m256i;
+    using Acc = __m256i;
+    using Quad = __m256i;
+
+    static BGE_INLINE void store_codes(Code* p, I a) {
+      store_bytes(reinterpret_cast<std::int8_t*>(p), iadd(a, isplat(kCodeOffset)));
+    }
+    static BGE_INLINE Weights load_weights(const unsigned char* step) {
+      return _mm256_loadu_si256(reinterpret_cast<const __m256i*>(step));
+    }
+    static BGE_INLINE Quad load_codes4(const Code* codes) { return broadcast4(codes); }
+    static BGE_INLINE Acc zero_acc() { return _mm256_setzero_si256(); }
+    static BGE_INLINE Acc widen(Acc acc, __m256i sums) {
+      return _mm256_add_epi32(acc, _mm256_madd_epi16(sums, _mm256_set1_epi16(1)));
+    }
+    static BGE_INLINE Acc dot(Acc acc, Weights w, Quad codes) {
+      return widen(acc, _mm256_maddubs_epi16(codes, w));
+    }
+    static BGE_INLINE Acc dot(Acc acc, Weights w0, Quad codes0, Weights w1, Quad codes1) {
+      return widen(acc, _mm256_add_epi16(_mm256_maddubs_epi16(codes0, w0),
+                                         _mm256_maddubs_epi16(codes1, w1)));
+    }
+    static BGE_INLINE void store_acc(std::int32_t* columns, Acc acc) {
+      _mm256_storeu_si256(reinterpret_cast<__m256i*>(columns), acc);
+    }
+  };
+
+  // 8-bit dot product for keys and values, which use all of their range: weights and codes widened
+  // to 16 bits, VPMADDWD. It cannot saturate and needs no sign trick; codes are widened once, when
+  // they are stored.
   //
   // Tile: 6 rows x 8 columns = 12 accumulators (each VPMADDWD leaves two partial sums a column, so
   // 8 columns are two registers), 2 registers of weights and 1 of codes of the 16 there are.
   // 3 rows x 16 columns was rejected: it widens weights twice as often (28 instead of 26 vector
   // instructions for 192 multiply-adds).
-  static constexpr ByteForm kByteForm = ByteForm::kSigned;
-  static constexpr int kColumns = 8;
-  static constexpr int kDotPanels = 1;
-  static constexpr int kDotRows = 6;
-  using Weights = I;  // columns 0-3 and 4-7, 16 int16 each: four k a column
-  using Acc = I;
-  using Quad = __m256i;
+  struct AttentionDot {
+    static constexpr ByteForm kByteForm = ByteForm::kSigned;
+    static constexpr int kColumns = 8;
+    static constexpr int kPanels = 1;
+    static constexpr int kRows = 6;
+    using Code = std::int16_t;
+    static constexpr int kCodeOffset = 0;
+    using Weights = I;  // columns 0-3 and 4-7, 16 int16 each: four k a column
+    using Acc = I;
+    using Quad = __m256i;
 
-  static BGE_INLINE Weights load_weights(const unsigned char* step) {
-    return {_mm256_cvtepi8_epi16(_mm_load_si128(reinterpret_cast<const __m128i*>(step))),
-            _mm256_cvtepi8_epi16(_mm_load_si128(reinterpret_cast<const __m128i*>(step + 16)))};
-  }
-  static BGE_INLINE Quad load_codes4(const Code* codes) {
-    long long four;
-    __builtin_memcpy(&four, codes, sizeof four);
-    return _mm256_set1_epi64x(four);
-  }
-  static BGE_INLINE Acc zero_acc() { return {_mm256_setzero_si256(), _mm256_setzero_si256()}; }
-  static BGE_INLINE Acc dot(Acc acc, Weights w, Quad codes) {
-    // Pinned in order: 12 accumulators, weights, codes and one product fill all 16 registers, and
-    // GCC, left alone, hoists the products and spills nine accumulators to memory.
-    acc.lo = _mm256_add_epi32(acc.lo, _mm256_madd_epi16(w.lo, codes));
-    __asm__ volatile("" : "+x"(acc.lo));
-    acc.hi = _mm256_add_epi32(acc.hi, _mm256_madd_epi16(w.hi, codes));
-    __asm__ volatile("" : "+x"(acc.hi));
-    return acc;
-  }
-  static BGE_INLINE void store_acc(std::int32_t* columns, Acc acc) {
-    // HADD adds neighbours within 128-bit halves: c0 c1 c4 c5 | c2 c3 c6 c7.
-    const __m256i sums = _mm256_hadd_epi32(acc.lo, acc.hi);
-    _mm256_storeu_si256(reinterpret_cast<__m256i*>(columns),
-                        _mm256_permute4x64_epi64(sums, _MM_SHUFFLE(3, 1, 2, 0)));
-  }
+    static BGE_INLINE void store_codes(Code* p, I a) {
+      _mm256_storeu_si256(reinterpret_cast<__m256i*>(p), words(a));
+    }
+    static BGE_INLINE Weights load_weights(const unsigned char* step) {
+      return {_mm256_cvtepi8_epi16(_mm_load_si128(reinterpret_cast<const __m128i*>(step))),
+              _mm256_cvtepi8_epi16(_mm_load_si128(reinterpret_cast<const __m128i*>(step + 16)))};
+    }
+    static BGE_INLINE Quad load_codes4(const Code* codes) {
+      long long four;
+      __builtin_memcpy(&four, codes, sizeof four);
+      return _mm256_set1_epi64x(four);
+    }
+    static BGE_INLINE Acc zero_acc() { return {_mm256_setzero_si256(), _mm256_setzero_si256()}; }
+    static BGE_INLINE Acc dot(Acc acc, Weights w, Quad codes) {
+      // Pinned in order: 12 accumulators, weights, codes and one product fill all 16 registers, and
+      // GCC, left alone, hoists the products and spills nine accumulators to memory.
+      acc.lo = _mm256_add_epi32(acc.lo, _mm256_madd_epi16(w.lo, codes));
+      __asm__ volatile("" : "+x"(acc.lo));
+      acc.hi = _mm256_add_epi32(acc.hi, _mm256_madd_epi16(w.hi, codes));
+      __asm__ volatile("" : "+x"(acc.hi));
+      return acc;
+    }
+    static BGE_INLINE void store_acc(std::int32_t* columns, Acc acc) {
+      // HADD adds neighbours within 128-bit halves: c0 c1 c4 c5 | c2 c3 c6 c7.
+      const __m256i sums = _mm256_hadd_epi32(acc.lo, acc.hi);
+      _mm256_storeu_si256(reinterpret_cast<__m256i*>(columns),
+                          _mm256_permute4x64_epi64(sums, _MM_SHUFFLE(3, 1, 2, 0)));
+    }
+  };
 
   // Float tile: 6 rows x 16 columns = 12 accumulators, 2 weights, 1 broadcast. 12 chains cover
   // the latency of 4 cycles at 2 FMA a cycle (8 needed).

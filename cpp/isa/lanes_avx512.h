@@ -11,7 +11,6 @@ namespace {
 struct Avx512Vnni {
   using F = __m512;
   using I = __m512i;
-  using Code = std::int8_t;
 
   static BGE_INLINE F load(const float* p) { return _mm512_loadu_ps(p); }
   static BGE_INLINE void store(float* p, F v) { _mm512_storeu_ps(p, v); }
@@ -52,36 +51,42 @@ struct Avx512Vnni {
   static BGE_INLINE void store_bytes(std::int8_t* p, I a) {
     _mm_storeu_si128(reinterpret_cast<__m128i*>(p), _mm512_cvtepi32_epi8(a));
   }
-  static BGE_INLINE void store_codes(Code* p, I a) { store_bytes(p, a); }
 
   // VPDPBUSD multiplies unsigned by signed bytes and takes its signed operand as a broadcast from
   // memory, so the weights are the unsigned ones (plus 128) and the codes stay where they are.
   //
   // Tile: 12 rows x 32 columns = 24 accumulators, 2 registers of weights, of the 32 there are.
   // One VPDPBUSD a cycle at a latency of 4 needs 4 chains at least; 24 also amortise the loads.
-  static constexpr ByteForm kByteForm = ByteForm::kOffset;
-  static constexpr int kColumns = 16;
-  static constexpr int kDotPanels = 2;
-  static constexpr int kDotRows = 12;
-  using Weights = __m512i;
-  using Acc = __m512i;
-  using Quad = __m512i;
+  struct Dot {
+    static constexpr ByteForm kByteForm = ByteForm::kOffset;
+    static constexpr int kColumns = 16;
+    static constexpr int kPanels = 2;
+    static constexpr int kRows = 12;
+    using Code = std::int8_t;
+    static constexpr int kCodeOffset = 0;
+    using Weights = __m512i;
+    using Acc = __m512i;
+    using Quad = __m512i;
 
-  static BGE_INLINE Weights load_weights(const unsigned char* step) {
-    return _mm512_load_si512(step);
-  }
-  static BGE_INLINE Quad load_codes4(const Code* codes) {
-    std::int32_t four;
-    __builtin_memcpy(&four, codes, sizeof four);
-    return _mm512_set1_epi32(four);
-  }
-  static BGE_INLINE Acc zero_acc() { return _mm512_setzero_si512(); }
-  static BGE_INLINE Acc dot(Acc acc, Weights w, Quad codes) {
-    return _mm512_dpbusd_epi32(acc, w, codes);
-  }
-  static BGE_INLINE void store_acc(std::int32_t* columns, Acc acc) {
-    _mm512_storeu_si512(columns, acc);
-  }
+    static BGE_INLINE void store_codes(Code* p, I a) { store_bytes(p, a); }
+    static BGE_INLINE Weights load_weights(const unsigned char* step) {
+      return _mm512_load_si512(step);
+    }
+    static BGE_INLINE Quad load_codes4(const Code* codes) {
+      std::int32_t four;
+      __builtin_memcpy(&four, codes, sizeof four);
+      return _mm512_set1_epi32(four);
+    }
+    static BGE_INLINE Acc zero_acc() { return _mm512_setzero_si512(); }
+    static BGE_INLINE Acc dot(Acc acc, Weights w, Quad codes) {
+      return _mm512_dpbusd_epi32(acc, w, codes);
+    }
+    static BGE_INLINE void store_acc(std::int32_t* columns, Acc acc) {
+      _mm512_storeu_si512(columns, acc);
+    }
+  };
+  using LinearDot = Dot;
+  using AttentionDot = Dot;
 
   // Float tile: as above, 24 chains of FMA.
   static constexpr int kFloatPanels = 2;

@@ -16,7 +16,6 @@ struct Neon {
   struct I {
     int32x4_t part[4];
   };
-  using Code = std::int8_t;
 
   template <class Op>
   static BGE_INLINE F each(Op op) {
@@ -116,9 +115,6 @@ struct Neon {
     const int16x8_t hi = vcombine_s16(vmovn_s32(a.part[2]), vmovn_s32(a.part[3]));
     vst1q_s8(p, vcombine_s8(vmovn_s16(lo), vmovn_s16(hi)));
   }
-  static BGE_INLINE void store_codes(Code* p, I a) { store_bytes(p, a); }
-
-  static constexpr ByteForm kByteForm = ByteForm::kSigned;
 
   // Float tile: 6 rows x 16 columns = 24 accumulators, 4 weights, 1 broadcast of 32 registers.
   static constexpr int kFloatPanels = 1;
@@ -129,61 +125,77 @@ struct Neon {
 // into int32: two partial sums a column.
 // Tile: 4 rows x 8 columns = 16 accumulators; 4 registers of weights.
 struct NeonBase : Neon {
-  static constexpr int kColumns = 8;
-  static constexpr int kDotPanels = 1;
-  static constexpr int kDotRows = 4;
-  struct Weights {
-    int8x8_t pair[4];  // two columns each
-  };
-  using Acc = I;
-  using Quad = int8x8_t;
+  struct Dot {
+    static constexpr ByteForm kByteForm = ByteForm::kSigned;
+    static constexpr int kColumns = 8;
+    static constexpr int kPanels = 1;
+    static constexpr int kRows = 4;
+    using Code = std::int8_t;
+    static constexpr int kCodeOffset = 0;
+    struct Weights {
+      int8x8_t pair[4];  // two columns each
+    };
+    using Acc = I;
+    using Quad = int8x8_t;
 
-  static BGE_INLINE Weights load_weights(const unsigned char* step) {
-    const std::int8_t* p = reinterpret_cast<const std::int8_t*>(step);
-    return {{vld1_s8(p), vld1_s8(p + 8), vld1_s8(p + 16), vld1_s8(p + 24)}};
-  }
-  static BGE_INLINE Quad load_codes4(const Code* codes) {
-    std::int32_t four;
-    __builtin_memcpy(&four, codes, sizeof four);
-    return vreinterpret_s8_s32(vdup_n_s32(four));
-  }
-  static BGE_INLINE Acc zero_acc() { return isplat(0); }
-  static BGE_INLINE Acc dot(Acc acc, Weights w, Quad codes) {
-    return ieach([=](int i) { return vpadalq_s16(acc.part[i], vmull_s8(w.pair[i], codes)); });
-  }
-  static BGE_INLINE void store_acc(std::int32_t* columns, Acc acc) {
-    vst1q_s32(columns, vpaddq_s32(acc.part[0], acc.part[1]));
-    vst1q_s32(columns + 4, vpaddq_s32(acc.part[2], acc.part[3]));
-  }
+    static BGE_INLINE void store_codes(Code* p, I a) { store_bytes(p, a); }
+    static BGE_INLINE Weights load_weights(const unsigned char* step) {
+      const std::int8_t* p = reinterpret_cast<const std::int8_t*>(step);
+      return {{vld1_s8(p), vld1_s8(p + 8), vld1_s8(p + 16), vld1_s8(p + 24)}};
+    }
+    static BGE_INLINE Quad load_codes4(const Code* codes) {
+      std::int32_t four;
+      __builtin_memcpy(&four, codes, sizeof four);
+      return vreinterpret_s8_s32(vdup_n_s32(four));
+    }
+    static BGE_INLINE Acc zero_acc() { return isplat(0); }
+    static BGE_INLINE Acc dot(Acc acc, Weights w, Quad codes) {
+      return ieach([=](int i) { return vpadalq_s16(acc.part[i], vmull_s8(w.pair[i], codes)); });
+    }
+    static BGE_INLINE void store_acc(std::int32_t* columns, Acc acc) {
+      vst1q_s32(columns, vpaddq_s32(acc.part[0], acc.part[1]));
+      vst1q_s32(columns + 4, vpaddq_s32(acc.part[2], acc.part[3]));
+    }
+  };
+  using LinearDot = Dot;
+  using AttentionDot = Dot;
 };
 
 #if defined(__ARM_FEATURE_DOTPROD)
 // ARMv8.2: SDOT adds four products a lane.
 // Tile: 6 rows x 16 columns = 24 accumulators, 4 weights, 1 of codes.
 struct NeonDotprod : Neon {
-  static constexpr int kColumns = 16;
-  static constexpr int kDotPanels = 1;
-  static constexpr int kDotRows = 6;
-  struct Weights {
-    int8x16_t quad[4];  // four columns each
-  };
-  using Acc = I;
-  using Quad = int8x16_t;
+  struct Dot {
+    static constexpr ByteForm kByteForm = ByteForm::kSigned;
+    static constexpr int kColumns = 16;
+    static constexpr int kPanels = 1;
+    static constexpr int kRows = 6;
+    using Code = std::int8_t;
+    static constexpr int kCodeOffset = 0;
+    struct Weights {
+      int8x16_t quad[4];  // four columns each
+    };
+    using Acc = I;
+    using Quad = int8x16_t;
 
-  static BGE_INLINE Weights load_weights(const unsigned char* step) {
-    const std::int8_t* p = reinterpret_cast<const std::int8_t*>(step);
-    return {{vld1q_s8(p), vld1q_s8(p + 16), vld1q_s8(p + 32), vld1q_s8(p + 48)}};
-  }
-  static BGE_INLINE Quad load_codes4(const Code* codes) {
-    std::int32_t four;
-    __builtin_memcpy(&four, codes, sizeof four);
-    return vreinterpretq_s8_s32(vdupq_n_s32(four));
-  }
-  static BGE_INLINE Acc zero_acc() { return isplat(0); }
-  static BGE_INLINE Acc dot(Acc acc, Weights w, Quad codes) {
-    return ieach([=](int i) { return vdotq_s32(acc.part[i], w.quad[i], codes); });
-  }
-  static BGE_INLINE void store_acc(std::int32_t* columns, Acc acc) { istore(columns, acc); }
+    static BGE_INLINE void store_codes(Code* p, I a) { store_bytes(p, a); }
+    static BGE_INLINE Weights load_weights(const unsigned char* step) {
+      const std::int8_t* p = reinterpret_cast<const std::int8_t*>(step);
+      return {{vld1q_s8(p), vld1q_s8(p + 16), vld1q_s8(p + 32), vld1q_s8(p + 48)}};
+    }
+    static BGE_INLINE Quad load_codes4(const Code* codes) {
+      std::int32_t four;
+      __builtin_memcpy(&four, codes, sizeof four);
+      return vreinterpretq_s8_s32(vdupq_n_s32(four));
+    }
+    static BGE_INLINE Acc zero_acc() { return isplat(0); }
+    static BGE_INLINE Acc dot(Acc acc, Weights w, Quad codes) {
+      return ieach([=](int i) { return vdotq_s32(acc.part[i], w.quad[i], codes); });
+    }
+    static BGE_INLINE void store_acc(std::int32_t* columns, Acc acc) { istore(columns, acc); }
+  };
+  using LinearDot = Dot;
+  using AttentionDot = Dot;
 };
 #endif
 

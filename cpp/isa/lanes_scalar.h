@@ -14,7 +14,6 @@ struct Scalar {
   struct I {
     std::int32_t lane[kLanes];
   };
-  using Code = std::int8_t;
 
   template <class Op>
   static BGE_INLINE F each(Op op) {
@@ -127,33 +126,41 @@ struct Scalar {
   static BGE_INLINE void store_bytes(std::int8_t* p, const I& a) {
     for (int i = 0; i < kLanes; ++i) p[i] = static_cast<std::int8_t>(a.lane[i]);
   }
-  static BGE_INLINE void store_codes(Code* p, const I& a) { store_bytes(p, a); }
 
-  static constexpr ByteForm kByteForm = ByteForm::kSigned;
-  static constexpr int kColumns = 16;
-  static constexpr int kDotPanels = 1;
-  static constexpr int kDotRows = 1;
-  struct Weights {
-    const unsigned char* step;
-  };
-  using Acc = I;
-  struct Quad {
-    const Code* codes;
-  };
+  struct Dot {
+    static constexpr ByteForm kByteForm = ByteForm::kSigned;
+    static constexpr int kColumns = 16;
+    static constexpr int kPanels = 1;
+    static constexpr int kRows = 1;
+    using Code = std::int8_t;
+    static constexpr int kCodeOffset = 0;
+    struct Weights {
+      const unsigned char* step;
+    };
+    using Acc = I;
+    struct Quad {
+      const Code* codes;
+    };
 
-  static BGE_INLINE Weights load_weights(const unsigned char* step) { return {step}; }
-  static BGE_INLINE Quad load_codes4(const Code* codes) { return {codes}; }
-  static BGE_INLINE Acc zero_acc() { return isplat(0); }
-  static BGE_INLINE Acc dot(const Acc& acc, Weights w, Quad q) {
-    return ieach([&](int i) {
-      std::int32_t sum = acc.lane[i];
-      for (int k = 0; k < kStepDepth; ++k) {
-        sum += static_cast<std::int8_t>(w.step[kStepDepth * i + k]) * q.codes[k];
-      }
-      return sum;
-    });
-  }
-  static BGE_INLINE void store_acc(std::int32_t* columns, const Acc& acc) { istore(columns, acc); }
+    static BGE_INLINE void store_codes(Code* p, const I& a) { store_bytes(p, a); }
+    static BGE_INLINE Weights load_weights(const unsigned char* step) { return {step}; }
+    static BGE_INLINE Quad load_codes4(const Code* codes) { return {codes}; }
+    static BGE_INLINE Acc zero_acc() { return isplat(0); }
+    static BGE_INLINE Acc dot(const Acc& acc, Weights w, Quad q) {
+      return ieach([&](int i) {
+        std::int32_t sum = acc.lane[i];
+        for (int k = 0; k < kStepDepth; ++k) {
+          sum += static_cast<std::int8_t>(w.step[kStepDepth * i + k]) * q.codes[k];
+        }
+        return sum;
+      });
+    }
+    static BGE_INLINE void store_acc(std::int32_t* columns, const Acc& acc) {
+      istore(columns, acc);
+    }
+  };
+  using LinearDot = Dot;
+  using AttentionDot = Dot;
 
   static constexpr int kFloatPanels = 1;
   static constexpr int kFloatRows = 1;

@@ -47,7 +47,8 @@ template <class Isa>
 struct Int8Attention {
   using F = typename Isa::F;
   using I = typename Isa::I;
-  using Code = typename Isa::Code;
+  using Dot = typename Isa::AttentionDot;
+  using Code = typename Dot::Code;
 
   unsigned char* key_steps;      // [padded / 16][head size / 4][64]
   float* key_scales;             // [padded], times 1 / sqrt(head size)
@@ -101,7 +102,7 @@ struct Int8Attention {
   }
   // A code as a weight: plus 128 where the ISA wants weights so.
   static BGE_INLINE I as_weight(I code) {
-    return Isa::kByteForm == ByteForm::kOffset ? Isa::iadd(code, Isa::isplat(128)) : code;
+    return Dot::kByteForm == ByteForm::kOffset ? Isa::iadd(code, Isa::isplat(128)) : code;
   }
   // 127 / largest, or 0 where a row is (nearly) zero: its codes are then 0.
   static BGE_INLINE F inverse_scale(F largest) {
@@ -191,7 +192,7 @@ struct Int8Attention {
         const I level = round_square<Isa>(root);
         exact = Isa::fma(root, root, exact);
         rounded = Isa::iadd(rounded, level);
-        Isa::store_codes(codes, Isa::isub(level, Isa::isplat(128)));
+        Dot::store_codes(codes, Isa::isub(level, Isa::isplat(128)));
       }
       const float exact_sum = sum_lanes<Isa>(exact);
       const std::int32_t rounded_sum = sum_lanes<Isa>(rounded);
@@ -223,23 +224,23 @@ struct Int8Attention {
     pack_keys(query + task.hidden, stride, task.tokens, size, score_scale);
     pack_values(query + 2 * task.hidden, stride, task.tokens, size);
     const PackedLinear key_columns{size,       keys / kLanes, key_steps, key_sums,
-                                   key_scales, key_mask,      nullptr};
+                                   key_scales, key_mask,      nullptr,   {}};
     const PackedLinear value_columns{keys,         size / kLanes, value_steps, value_sums,
-                                     value_scales, value_bias,    nullptr};
+                                     value_scales, value_bias,    nullptr,     {}};
     const Operand probability_rows{probabilities.codes, static_cast<std::size_t>(keys),
                                    probabilities.scale, probabilities.zero_point,
                                    probabilities.code_sum};
     for_query_groups(task.tokens, [&](int first, int rows) {
-      const Operand query_rows = quantize_rows<Isa>(
+      const Operand query_rows = quantize_rows<Isa, Dot>(
           query + static_cast<std::size_t>(first) * stride, stride, rows, size, nullptr, queries);
-      linear_int8<Isa>(query_rows, {0, rows}, key_columns, {0, key_columns.panels}, Epilogue::kBias,
-                       scores, static_cast<std::size_t>(keys));
+      linear_int8<Isa, Dot>(query_rows, {0, rows}, key_columns, {0, key_columns.panels},
+                            Epilogue::kBias, scores, static_cast<std::size_t>(keys));
       softmax(rows, keys, task.tokens);
       float* context = task.context +
                        static_cast<std::size_t>(first) * static_cast<std::size_t>(task.hidden) +
                        task.head * size;
-      linear_int8<Isa>(probability_rows, {0, rows}, value_columns, {0, value_columns.panels},
-                       Epilogue::kBias, context, static_cast<std::size_t>(task.hidden));
+      linear_int8<Isa, Dot>(probability_rows, {0, rows}, value_columns, {0, value_columns.panels},
+                            Epilogue::kBias, context, static_cast<std::size_t>(task.hidden));
       give_back_lost(rows, size, task.hidden, context);
     });
   }

@@ -4,7 +4,7 @@
 // inside an anonymous namespace, so that no linker can mix the copies. An ISA struct provides, all
 // static and force-inlined:
 //
-//   F   16 float lanes            I   16 int32 lanes            Code   int8_t or int16_t
+//   F   16 float lanes            I   16 int32 lanes
 //   load store splat              iload istore isplat           (float* / int32_t*, any alignment)
 //   add sub mul div sqrt          iadd isub imul (wrapping)
 //   fma(a, b, c) = a*b + c, one rounding
@@ -16,17 +16,20 @@
 //   shift_left<N>(I), bit_or, bit_and
 //   load_bytes(const int8_t*)     16 bytes, sign-extended
 //   store_bytes(int8_t*, I)       low byte of every lane; lanes lie in [-128, 127] or [0, 255]
-//   store_codes(Code*, I)         lanes lie in [-128, 127]
+//   kFloatPanels, kFloatRows      tile of a float32 linear: panels side by side, rows
 //
-// and its 8-bit dot product, for linear.h:
+// and two 8-bit dot products, often the same: LinearDot for packed weights, AttentionDot for keys
+// and values, which are packed on the spot. Each is a struct with
 //
-//   kColumns                      columns one accumulator covers (8 or 16)
-//   kDotPanels, kDotRows          tile of an int8 linear: panels side by side, rows
-//   kFloatPanels, kFloatRows      tile of a float32 linear
 //   kByteForm                     how packed weights are stored
+//   kColumns                      columns one accumulator covers (8 or 16)
+//   kPanels, kRows                tile: panels side by side, rows
+//   Code, kCodeOffset             codes are stored in this type, plus this
+//   store_codes(Code*, I)         lanes lie in [-128, 127]
 //   Weights load_weights(const unsigned char* step)     kColumns x 4 bytes
 //   Quad load_codes4(const Code*)                       four codes, broadcast
 //   Acc zero_acc(), dot(Acc, Weights, Quad), store_acc(int32_t*, Acc)
+//   and for ByteForm::kPaired dot(Acc, Weights, Quad, Weights, Quad), two steps at once
 //
 // Rules that make the bits equal everywhere: a lane is an output; sums across lanes happen in
 // sum_lanes() only, by halving 16-8-4-2-1; multiply-adds fuse where fma() is written and nowhere

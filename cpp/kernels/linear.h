@@ -49,27 +49,27 @@ BGE_INLINE void run_tiles(const Tile& tile, Range rows, Range panels) {
 
 // sums[r][a * kColumns + c] = the dot product of row r and column c of the a-th accumulator.
 //   codes [kRows][stride]; steps: `count` steps of 64 bytes, the next panel `panel_bytes` further
-template <class Isa, int kAcross, int kRows, int kSumStride>
-BGE_INLINE void dot_tile(const typename Isa::Code* codes, std::size_t stride,
+template <class Dot, int kAcross, int kRows, int kSumStride>
+BGE_INLINE void dot_tile(const typename Dot::Code* codes, std::size_t stride,
                          const unsigned char* steps, std::size_t panel_bytes, int count,
                          std::int32_t* sums) {
-  typename Isa::Acc acc[kRows][kAcross];
+  typename Dot::Acc acc[kRows][kAcross];
   BGE_UNROLL
   for (int r = 0; r < kRows; ++r) {
     BGE_UNROLL
-    for (int a = 0; a < kAcross; ++a) acc[r][a] = Isa::zero_acc();
+    for (int a = 0; a < kAcross; ++a) acc[r][a] = Dot::zero_acc();
   }
   for (int step = 0; step < count; ++step) {
-    typename Isa::Weights weights[kAcross];
+    typename Dot::Weights weights[kAcross];
     BGE_UNROLL
     for (int a = 0; a < kAcross; ++a) {
-      weights[a] = Isa::load_weights(steps + static_cast<std::size_t>(a) * panel_bytes);
+      weights[a] = Dot::load_weights(steps + static_cast<std::size_t>(a) * panel_bytes);
     }
     BGE_UNROLL
     for (int r = 0; r < kRows; ++r) {
-      const auto quad = Isa::load_codes4(codes + static_cast<std::size_t>(r) * stride);
+      const auto quad = Dot::load_codes4(codes + static_cast<std::size_t>(r) * stride);
       BGE_UNROLL
-      for (int a = 0; a < kAcross; ++a) acc[r][a] = Isa::dot(acc[r][a], weights[a], quad);
+      for (int a = 0; a < kAcross; ++a) acc[r][a] = Dot::dot(acc[r][a], weights[a], quad);
     }
     steps += kStepBytes;
     codes += kStepDepth;
@@ -78,12 +78,47 @@ BGE_INLINE void dot_tile(const typename Isa::Code* codes, std::size_t stride,
   for (int r = 0; r < kRows; ++r) {
     BGE_UNROLL
     for (int a = 0; a < kAcross; ++a) {
-      Isa::store_acc(sums + r * kSumStride + a * Isa::kColumns, acc[r][a]);
+      Dot::store_acc(sums + r * kSumStride + a * Dot::kColumns, acc[r][a]);
     }
   }
 }
 
-template <class Isa>
+// The same for ByteForm::kPaired and one half panel: two steps at a time, then the extra steps.
+template <class Dot, int kRows, int kSumStride>
+BGE_INLINE void paired_tile(const typename Dot::Code* codes, std::size_t stride,
+                            const unsigned char* steps, int count, const ExtraSteps& extra,
+                            int half_panel, std::int32_t* sums) {
+  typename Dot::Acc acc[kRows];
+  BGE_UNROLL
+  for (int r = 0; r < kRows; ++r) acc[r] = Dot::zero_acc();
+  const typename Dot::Code* next = codes;
+  for (int step = 0; step < count; step += 2) {
+    const auto first = Dot::load_weights(steps);
+    const auto second = Dot::load_weights(steps + kStepBytes);
+    BGE_UNROLL
+    for (int r = 0; r < kRows; ++r) {
+      const typename Dot::Code* row = next + static_cast<std::size_t>(r) * stride;
+      acc[r] = Dot::dot(acc[r], first, Dot::load_codes4(row), second,
+                        Dot::load_codes4(row + kStepDepth));
+    }
+    steps += 2 * kStepBytes;
+    next += 2 * kStepDepth;
+  }
+  constexpr std::size_t kHalfStep = kStepBytes / 2;
+  for (int e = half_panel ? extra.ends[half_panel - 1] : 0; e < extra.ends[half_panel]; ++e) {
+    const auto weights = Dot::load_weights(extra.weights + static_cast<std::size_t>(e) * kHalfStep);
+    const typename Dot::Code* at = codes + extra.steps[e] * kStepDepth;
+    BGE_UNROLL
+    for (int r = 0; r < kRows; ++r) {
+      const auto quad = Dot::load_codes4(at + static_cast<std::size_t>(r) * stride);
+      acc[r] = Dot::dot(acc[r], weights, quad);
+    }
+  }
+  BGE_UNROLL
+  for (int r = 0; r < kRows; ++r) Dot::store_acc(sums + r * kSumStride, acc[r]);
+}
+
+template <class Isa, class Dot>
 struct Int8Tile {
   const Operand& input;
   const PackedLinear& weights;
@@ -93,9 +128,9 @@ struct Int8Tile {
 
   template <int kPanels, int kRows>
   BGE_INLINE void run(int row, int panel) const {
-    using Code = typename Isa::Code;
+    using Code = typename Dot::Code;
     constexpr int kTileColumns = kPanels * kLanes;
-    constexpr int kAcross = Isa::kColumns == kLanes ? kPanels : 1;
+    constexpr int kAcross = Dot::kColumns == kLanes ? kPanels : 1;
     const int count = weights.inner / kStepDepth;
     const std::size_t panel_bytes = static_cast<std::size_t>(count) * kStepBytes;
     const Code* codes =
@@ -103,9 +138,15 @@ struct Int8Tile {
     const unsigned char* steps = weights.steps + static_cast<std::size_t>(panel) * panel_bytes;
 
     alignas(64) std::int32_t sums[kRows * kTileColumns];
-    for (int column = 0; column < kTileColumns; column += kAcross * Isa::kColumns) {
-      dot_tile<Isa, kAcross, kRows, kTileColumns>(codes, input.stride, steps + column * kStepDepth,
-                                                  panel_bytes, count, sums + column);
+    for (int column = 0; column < kTileColumns; column += kAcross * Dot::kColumns) {
+      const unsigned char* first = steps + column * kStepDepth;
+      if constexpr (Dot::kByteForm == ByteForm::kPaired) {
+        paired_tile<Dot, kRows, kTileColumns>(codes, input.stride, first, count, weights.extra,
+                                              2 * panel + column / Dot::kColumns, sums + column);
+      } else {
+        dot_tile<Dot, kAcross, kRows, kTileColumns>(codes, input.stride, first, panel_bytes, count,
+                                                    sums + column);
+      }
     }
     for (int p = 0; p < kPanels; ++p) {
       for (int r = 0; r < kRows; ++r) {
@@ -117,12 +158,13 @@ struct Int8Tile {
   // int32 dot product -> float output. With code = q, zero point z, weight w:
   //   sum (q - z) w = sum q w - z * sum w, and where panels hold w + 128 (ByteForm::kOffset)
   //   sum q w = sum q (w + 128) - 128 * sum q.
+  // Codes stored plus an offset have a zero point that much higher.
   BGE_INLINE void finish(const std::int32_t* sums, int row, int column) const {
     using F = typename Isa::F;
     using I = typename Isa::I;
-    I correction =
-        Isa::imul(Isa::isplat(input.zero_point[row]), Isa::iload(weights.column_sums + column));
-    if constexpr (Isa::kByteForm == ByteForm::kOffset) {
+    I correction = Isa::imul(Isa::isplat(input.zero_point[row] + Dot::kCodeOffset),
+                             Isa::iload(weights.column_sums + column));
+    if constexpr (Dot::kByteForm == ByteForm::kOffset) {
       correction = Isa::iadd(correction, Isa::isplat(128 * input.code_sum[row]));
     }
     const F scale = Isa::mul(Isa::splat(input.scale[row]), Isa::load(weights.scales + column));
@@ -185,11 +227,11 @@ struct FloatTile {
   }
 };
 
-template <class Isa>
+template <class Isa, class Dot>
 void linear_int8(const Operand& input, Range rows, const PackedLinear& weights, Range panels,
                  Epilogue epilogue, float* out, std::size_t stride) {
-  const Int8Tile<Isa> tile{input, weights, epilogue, out, stride};
-  run_tiles<Isa::kDotPanels, Isa::kDotRows>(tile, rows, panels);
+  const Int8Tile<Isa, Dot> tile{input, weights, epilogue, out, stride};
+  run_tiles<Dot::kPanels, Dot::kRows>(tile, rows, panels);
 }
 
 template <class Isa>

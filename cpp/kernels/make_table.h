@@ -13,7 +13,8 @@ namespace {
 template <class Isa>
 void prepare_int8(const float* x, int rows, int width, const float* factor,
                   const OperandBuffers& buffers) {
-  quantize_rows<Isa>(x, static_cast<std::size_t>(width), rows, width, factor, buffers);
+  quantize_rows<Isa, typename Isa::LinearDot>(x, static_cast<std::size_t>(width), rows, width,
+                                              factor, buffers);
 }
 
 // Float weights carry their input factors inside (model/pack.cpp), so rows stay as they are.
@@ -21,11 +22,12 @@ inline void prepare_float32(const float*, int, int, const float*, const OperandB
 
 template <class Isa>
 constexpr KernelTable make_table(const char* name) {
+  using Dot = typename Isa::LinearDot;
   return {
       name,
-      {Isa::kByteForm, sizeof(typename Isa::Code), prepare_int8<Isa>, linear_int8<Isa>,
-       attention_scratch<Int8Attention<Isa>>, attention<Int8Attention<Isa>>},
-      {ByteForm::kSigned, 0, prepare_float32, linear_float32<Isa>,
+      {Dot::kByteForm, sizeof(typename Dot::Code), Dot::kCodeOffset, prepare_int8<Isa>,
+       linear_int8<Isa, Dot>, attention_scratch<Int8Attention<Isa>>, attention<Int8Attention<Isa>>},
+      {ByteForm::kSigned, 0, 0, prepare_float32, linear_float32<Isa>,
        attention_scratch<FloatAttention<Isa>>, attention<FloatAttention<Isa>>},
       embed<Isa>,
       add_norm<Isa>,

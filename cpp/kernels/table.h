@@ -65,7 +65,8 @@ struct VectorOutput {
 // What differs between the compute types.
 struct ComputeKernels {
   ByteForm byte_form;      // of packed int8 weights; meaningless for float32
-  std::size_t code_bytes;  // size of one code; 0: rows are used as they are
+  std::size_t code_bytes;  // size of one code: 1, or 0 where rows are used as they are
+  int code_offset;         // codes are stored plus this
   // Rows of x [rows][width] -> codes, scales and zero points; nothing to do for float32.
   void (*prepare)(const float* x, int rows, int width, const float* factor,
                   const OperandBuffers& buffers);

@@ -33,8 +33,8 @@ class Arena {
 
 class Packer {
  public:
-  Packer(bool int8, ByteForm form, unsigned char* memory)
-      : int8_(int8), form_(form), arena_(memory) {}
+  Packer(bool int8, ByteForm form, unsigned char* memory, std::vector<ExtraMemory>& extras)
+      : int8_(int8), form_(form), arena_(memory), extras_(extras) {}
 
   // Several linears over one input become one, their outputs side by side.
   PackedLinear linear(std::initializer_list<const LinearWeights*> parts) {
@@ -50,7 +50,7 @@ class Packer {
     std::int32_t* sums = int8_ ? arena_.take<std::int32_t>(columns) : nullptr;
     const float* factor = nullptr;
     if (int8_ && first.input_factor) factor = arena_.copy(first.input_factor, first.in);
-    const PackedLinear packed{first.in, outputs / kLanes, steps, sums, scales, bias, factor};
+    PackedLinear packed{first.in, outputs / kLanes, steps, sums, scales, bias, factor, {}};
     if (arena_.measuring()) return packed;
 
     std::size_t column = 0;
@@ -65,6 +65,10 @@ class Packer {
         }
         bias[column] = part->bias[j];
       }
+    }
+    if (int8_ && form_ == ByteForm::kPaired) {
+      extras_.push_back(take_out_extras(first.in, packed.panels, steps));
+      packed.extra = extras_.back().view();
     }
     return packed;
   }
@@ -131,6 +135,7 @@ class Packer {
   bool int8_;
   ByteForm form_;
   Arena arena_;
+  std::vector<ExtraMemory>& extras_;
 };
 
 std::size_t pack_layers(const EncoderWeights& weights, Packer packer, PackedModel& model) {
@@ -168,17 +173,18 @@ PackedModel pack_model(const Config& config, const EncoderWeights& weights, bool
   model.embeddings.token_type = weights.token_types;
   model.embeddings.norm_epsilon = config.norm_epsilon;
   model.embeddings.hidden = config.hidden;
-  model.memory.reserve(pack_layers(weights, Packer(int8, form, nullptr), model));
-  pack_layers(weights, Packer(int8, form, model.memory.as<unsigned char>()), model);
+  model.memory.reserve(pack_layers(weights, Packer(int8, form, nullptr, model.extras), model));
+  pack_layers(weights, Packer(int8, form, model.memory.as<unsigned char>(), model.extras), model);
   return model;
 }
 
 SingleLinear pack_linear(const LinearWeights& weights, bool int8, ByteForm form) {
   SingleLinear single;
-  Packer measure(int8, form, nullptr);
+  Packer measure(int8, form, nullptr, single.extras);
   measure.linear({&weights});
   single.memory.reserve(measure.used());
-  single.packed = Packer(int8, form, single.memory.as<unsigned char>()).linear({&weights});
+  single.packed =
+      Packer(int8, form, single.memory.as<unsigned char>(), single.extras).linear({&weights});
   return single;
 }
 

@@ -6,6 +6,7 @@
 
 #include "kernels/table.h"
 #include "model/aligned.h"
+#include "model/pack_paired.h"
 #include "model/weights.h"
 
 namespace bge {
@@ -26,6 +27,7 @@ struct PackedModel {
   EmbeddingTables embeddings;
   std::vector<PackedLayer> layers;
   AlignedBuffer memory;
+  std::vector<ExtraMemory> extras;  // ByteForm::kPaired only
 };
 
 // For int8 the weights must be int8 (throws std::invalid_argument naming the linear otherwise, or
@@ -38,6 +40,7 @@ PackedModel pack_model(const Config& config, const EncoderWeights& weights, bool
 struct SingleLinear {
   PackedLinear packed;
   AlignedBuffer memory;
+  std::vector<ExtraMemory> extras;
 };
 SingleLinear pack_linear(const LinearWeights& weights, bool int8, ByteForm form);
 

@@ -11,8 +11,11 @@
 //   panel 0: step 0, step 1, ... step n-1;  panel 1: step 0, ...
 //
 // Four bytes of one column lie side by side because that is what one lane of a dot-product
-// instruction eats (VPDPBUSD, SDOT; VPMADDWD after widening). An int8 step holds weights in
-// [-127, 127], as they are (ByteForm::kSigned) or plus 128 (ByteForm::kOffset), as the ISA wants.
+// instruction eats (VPDPBUSD, SDOT; VPMADDUBSW and VPMADDWD). How a byte stands for a weight of
+// [-127, 127] is the ISA's choice:
+//   kSigned  as it is
+//   kOffset  plus 128, for instructions that want unsigned weights
+//   kPaired  as it is, but no more than 16-bit sums can take, see ExtraSteps
 #pragma once
 
 #include <cstddef>
@@ -25,7 +28,19 @@ inline constexpr int kStepBytes = 64;    // one step of a panel, one cache line
 inline constexpr int kStepDepth = 4;     // values of k in an int8 step
 inline constexpr int kMaxInner = 32768;  // 32768 * 128 * 255 < 2^31: no int32 sum can overflow
 
-enum class ByteForm { kSigned, kOffset };
+enum class ByteForm { kSigned, kOffset, kPaired };
+
+// ByteForm::kPaired is for VPMADDUBSW, which multiplies codes of [0, 255] with weights and adds
+// neighbours in 16 bits, and for adding two such results before widening: four products in 16 bits.
+// These cannot overflow if the positive ones of the four weights add up to at most 128, and the
+// negative ones as well: 255 * 128 < 2^15. What is beyond that, and it is rare where one outlier
+// sets the scale of a whole matrix, is taken out of the panel and stands here: further steps, to be
+// added one by one, each within the same bound for its two neighbours. Sums stay exact.
+struct ExtraSteps {
+  const std::int32_t* ends = nullptr;      // [2 * panels]: where each half panel's extras end
+  const std::int32_t* steps = nullptr;     // [extras]: the step whose codes they multiply
+  const unsigned char* weights = nullptr;  // [extras][32]: 8 columns x 4 k
+};
 
 // int32 columns sums, float scales and biases have one entry a column, all panels.
 struct PackedLinear {
@@ -36,6 +51,7 @@ struct PackedLinear {
   const float* scales = nullptr;              // int8: one scale an output channel, [N]
   const float* bias = nullptr;                // [N]
   const float* input_factor = nullptr;        // int8, optional: multiplies x before quantising, [K]
+  ExtraSteps extra;                           // int8, ByteForm::kPaired only
 };
 
 // Rows prepared as the left operand of a linear layer: floats as they are, or 8-bit codes with a
