@@ -50,11 +50,21 @@ class Engine::Workers {
   std::vector<Workspace*> spaces_;
 };
 
+namespace {
+
+PackedModel pack_in_default_mode(const Config& config, const EncoderWeights& weights,
+                                 Compute compute, ByteForm form) {
+  const FloatMode mode;  // multiplying weights out rounds
+  return pack_model(config, weights, compute == Compute::kInt8, form);
+}
+
+}  // namespace
+
 Engine::Engine(const Config& config, const EncoderWeights& weights, Compute compute,
                const std::string& isa)
     : kernels_(select_kernels(isa)),
       compute_(compute == Compute::kInt8 ? kernels_.int8 : kernels_.float32),
-      model_(pack_model(config, weights, compute == Compute::kInt8, compute_.byte_form)) {}
+      model_(pack_in_default_mode(config, weights, compute, compute_.byte_form)) {}
 
 Engine::~Engine() {
   for (auto& slot : free_) delete slot.load();

@@ -1,9 +1,23 @@
 #include "bindings/register.h"
 #include "engine.h"
 #include "isa/dispatch.h"
+#include "parallel/float_mode.h"
 #include "parallel/parallel.h"
 
 namespace py = pybind11;
+
+namespace {
+
+class FloatModeScope {
+ public:
+  void enter() { mode_.emplace(); }
+  void exit(const py::args&) { mode_.reset(); }
+
+ private:
+  std::optional<bge::FloatMode> mode_;
+};
+
+}  // namespace
 
 PYBIND11_MODULE(_core, module, py::mod_gil_not_used()) {
   module.doc() = "The C++ core of bge_micro: private, its interface may change at any time.";
@@ -19,6 +33,12 @@ PYBIND11_MODULE(_core, module, py::mod_gil_not_used()) {
         return list;
       },
       "Instruction sets of this build, best first, and whether this CPU has them.");
+  py::class_<FloatModeScope>(module, "DefaultFloatMode",
+                             "A with block in which this thread rounds to nearest even and keeps "
+                             "subnormals, whatever the caller has set.")
+      .def(py::init<>())
+      .def("__enter__", &FloatModeScope::enter)
+      .def("__exit__", &FloatModeScope::exit);
   bge::register_model(module);
   bge::register_kernels(module);
 }

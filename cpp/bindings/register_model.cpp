@@ -50,11 +50,13 @@ class Model {
     request.output = {dimensions, normalize, to_precision(precision)};
     request.threads = threads;
     if (vectors) {
+      check_dtype(*vectors, "vectors", request.output.precision);
       request.row_bytes = row_bytes(request.output);
       request.vectors = static_cast<unsigned char*>(
           writable(*vectors, "vectors", request.batch.texts, request.row_bytes));
     }
     if (token_embeddings) {
+      check_dtype(*token_embeddings, "token_embeddings", Precision::kFloat32);
       request.token_embeddings = static_cast<float*>(
           writable(*token_embeddings, "token_embeddings", request.batch.total(),
                    static_cast<std::size_t>(engine_->config().hidden) * sizeof(float)));
@@ -99,17 +101,30 @@ class Model {
     }
   }
 
+  static void check_dtype(const py::array& array, const char* name, Precision precision) {
+    const py::dtype found = array.dtype();
+    const bool is_unsigned = precision == Precision::kUint8 || precision == Precision::kUbinary;
+    const py::dtype expected = precision == Precision::kFloat32 ? py::dtype::of<float>()
+                               : is_unsigned                    ? py::dtype::of<std::uint8_t>()
+                                                                : py::dtype::of<std::int8_t>();
+    if (!found.equal(expected)) {
+      throw std::invalid_argument(std::string(name) + " has dtype " +
+                                  py::str(found).cast<std::string>() + ", expected " +
+                                  py::str(expected).cast<std::string>());
+    }
+  }
+
   static void* writable(const py::array& array, const char* name, std::int64_t rows,
                         std::size_t bytes) {
     const bool fits = array.ndim() == 2 && array.shape(0) == rows &&
                       static_cast<std::size_t>(array.shape(1) * array.itemsize()) == bytes &&
-                      (array.flags() & py::array::c_style) != 0;
+                      (array.flags() & py::array::c_style) != 0 && array.writeable();
     if (!fits) {
-      throw std::invalid_argument(std::string(name) + " must be a C-ordered array of " +
+      throw std::invalid_argument(std::string(name) + " must be a writable, C-ordered array of " +
                                   std::to_string(rows) + " rows of " + std::to_string(bytes) +
                                   " bytes");
     }
-    return py::array(array).mutable_data();  // throws where it is read-only
+    return py::array(array).mutable_data();
   }
 
   std::vector<py::array> kept_;  // the embedding tables, which the engine reads in place

@@ -5,16 +5,40 @@
 (2, 384)
 """
 
-from bge_micro.checkpoint import CheckpointError, MissingFileError
-from bge_micro.encode import TokenUse
-from bge_micro.model import SentenceTransformer
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from bge_micro.checkpoint import CheckpointError as CheckpointError
+    from bge_micro.checkpoint import MissingFileError as MissingFileError
+    from bge_micro.encode import TokenUse as TokenUse
+    from bge_micro.model import SentenceTransformer as SentenceTransformer
 
 __version__ = "0.1.0"
 
-__all__ = [
-    "CheckpointError",
-    "MissingFileError",
-    "SentenceTransformer",
-    "TokenUse",
-    "__version__",
-]
+# Public name -> the module that has it, imported on first use: the command line's --help should
+# not wait for NumPy.
+_HOMES = {
+    "CheckpointError": "checkpoint",
+    "MissingFileError": "checkpoint",
+    "SentenceTransformer": "model",
+    "TokenUse": "encode",
+}
+
+__all__ = ["CheckpointError", "MissingFileError", "SentenceTransformer", "TokenUse", "__version__"]
+
+
+def __getattr__(name: str) -> Any:
+    """Import a public name when it is first used (PEP 562)."""
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    """List the public names, imported or not."""
+    return sorted(__all__)

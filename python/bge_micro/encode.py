@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from typing import Any, Literal, overload
@@ -146,10 +146,11 @@ class EncodeMixin:
             raise TypeError("encode takes inputs (also called sentences), once.")
         given = inputs if sentences is _MISSING else sentences
         texts = read_texts(given, check_errors_option(errors or self.errors))
-        prefix = self._prompt_text(prompt_name, prompt)
-        rows = [prefix + text for text in texts.rows] if prefix else texts.rows
-        form = self._form(truncate_dim, normalize_embeddings, precision)
+        rows = texts.rows
+        form = self._form(truncate_dim, normalize_embeddings, precision or "float32")
+        finish = _tensor_maker() if convert_to_tensor else _unchanged
         settings: dict[str, Any] = {
+            "prefix": self._prompt_text(prompt_name, prompt),
             "limit": self._max_seq_length,
             "truncation": check_truncation(truncation or self.truncation),
             "threads": self._threads if threads is None else check_threads(threads),
@@ -157,26 +158,54 @@ class EncodeMixin:
         with progress_bar(show_progress_bar, len(rows)) as advance:
             if output_value == "sentence_embedding":
                 vectors = self._vectors(rows, form, ranges, out, {**settings, "advance": advance})
-                if convert_to_tensor:
-                    vectors = _to_tensor(vectors)
-                elif not convert_to_numpy:
-                    vectors = list(vectors)
-                return vectors[0] if texts.single else vectors
-            if out is not None or ranges is not None or precision != "float32":
+                rows_out = (
+                    finish(vectors) if convert_to_numpy or convert_to_tensor else list(vectors)
+                )
+                return rows_out[0] if texts.single else rows_out
+            if out is not None or ranges is not None or form.precision != "float32":
                 raise ValueError("out, ranges and precision apply to sentence embeddings only.")
             results = []
             for ids, tokens in self._engine.token_embeddings(rows, **settings):
-                results.append(tokens if output_value else self._everything(ids, tokens, form))
+                if output_value:
+                    results.append(finish(tokens))
+                else:
+                    everything = self._everything(ids, tokens, form)
+                    results.append({name: finish(array) for name, array in everything.items()})
                 advance(1)
         return results[0] if texts.single else results
 
-    def encode_query(self, inputs: Any = _MISSING, *args: Any, **options: Any) -> Any:
-        """Encode search queries: `encode` with the prompt called "query", if the model has one."""
-        return self._encode_with_prompt(("query",), inputs, args, options)
+    def encode_query(
+        self,
+        inputs: Any = _MISSING,
+        prompt_name: str | None = None,
+        prompt: str | None = None,
+        *args: Any,
+        **options: Any,
+    ) -> Any:
+        """Encode search queries: `encode` with the prompt called "query", if the model has one.
 
-    def encode_document(self, inputs: Any = _MISSING, *args: Any, **options: Any) -> Any:
-        """Encode texts to be found: `encode` with the document's prompt, if the model has one."""
-        return self._encode_with_prompt(("document", "passage", "corpus"), inputs, args, options)
+        Without one, and unless told otherwise, no prompt is used, not even the default one.
+        """
+        if prompt is None and prompt_name is None:
+            prompt = self._first_prompt("query")
+        return self.encode(inputs, prompt_name, prompt, *args, **options)
+
+    def encode_document(
+        self,
+        inputs: Any = _MISSING,
+        prompt_name: str | None = None,
+        prompt: str | None = None,
+        *args: Any,
+        **options: Any,
+    ) -> Any:
+        """Encode texts to be found: `encode` with the document's prompt, if the model has one.
+
+        That is the first of "document", "passage" and "corpus". Without one, and unless told
+        otherwise, no prompt is used, not even the default one.
+        """
+        if prompt is None and prompt_name is None:
+            prompt = self._first_prompt("document", "passage", "corpus")
+        return self.encode(inputs, prompt_name, prompt, *args, **options)
 
     def encode_iter(
         self, inputs: Iterable[str], batch_size: int = 1024, **options: Any
@@ -188,29 +217,37 @@ class EncodeMixin:
             batch_size: Texts of a block.
             **options: As for `encode`, without out.
 
-        Yields:
-            The vectors of each block of texts, in order, as `encode` returns them.
+        Returns:
+            An iterator over the vectors of each block of texts, in order, as `encode` returns them.
 
         Raises:
-            TypeError: Rows are not strings; rows are counted from the block's first.
+            TypeError: Rows are not strings; the blocks before have been given by then.
         """
         if isinstance(inputs, str):
             raise TypeError("inputs is a str, expected an iterable of strings.")
         if "out" in options:
             raise ValueError("encode_iter gives one array a block; out cannot hold them all.")
-        size = check_positive("batch_size", batch_size)
-        rows = iter(inputs)
+        return self._encode_blocks(iter(inputs), check_positive("batch_size", batch_size), options)
+
+    def _encode_blocks(
+        self, rows: Iterator[str], size: int, options: dict[str, Any]
+    ) -> Iterator[Array]:
+        first_row = 0
         while block := list(islice(rows, size)):
-            yield self.encode(block, **options)
+            errors = check_errors_option(options.get("errors") or self.errors)
+            yield self.encode(read_texts(block, errors, first_row).rows, **options)
+            first_row += len(block)
 
     def count_tokens(self, inputs: Any, prompt_name: str | None = None) -> TokenUse:
         """Tell how many tokens of each text are used, and whether it is truncated.
 
         Only as much of a huge text is read as `encode` reads.
         """
+        rows = read_texts(inputs, self.errors).rows
         prefix = self._prompt_text(prompt_name, None)
-        rows = [prefix + text for text in read_texts(inputs, self.errors).rows]
-        batch = self._engine.tokenizer.ragged(rows, self._max_seq_length, self._threads)
+        batch = self._engine.tokenizer.ragged(
+            rows, self._max_seq_length, self._threads, prefix=prefix
+        )
         return TokenUse(batch.counts, batch.truncated)
 
     def tokenize(self, inputs: Any) -> dict[str, NDArray[np.int64]]:
@@ -233,13 +270,8 @@ class EncodeMixin:
 
     preprocess = tokenize
 
-    def _encode_with_prompt(
-        self, names: Sequence[str], inputs: Any, args: Sequence[Any], options: dict[str, Any]
-    ) -> Any:
-        if not args and options.get("prompt") is None and options.get("prompt_name") is None:
-            name = next((name for name in names if self.prompts.get(name)), None)
-            options = {**options, "prompt_name": name}
-        return self.encode(inputs, *args, **options)
+    def _first_prompt(self, *names: str) -> str:
+        return next((self.prompts[name] for name in names if name in self.prompts), "")
 
     def _prompt_text(self, name: str | None, prompt: str | None) -> str:
         if prompt is not None:
@@ -297,11 +329,15 @@ def check_truncation(truncation: str) -> str:
     return truncation
 
 
-def _to_tensor(vectors: Array) -> Any:
+def _unchanged(array: Array) -> Any:
+    return array
+
+
+def _tensor_maker() -> Callable[[Array], Any]:
     try:
         import torch  # type: ignore[import-not-found, unused-ignore]
     except ImportError as error:
         raise ImportError(
             "convert_to_tensor=True needs torch (pip install torch); without it, take NumPy arrays."
         ) from error
-    return torch.from_numpy(vectors)
+    return torch.from_numpy  # type: ignore[no-any-return, unused-ignore]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
@@ -48,7 +49,8 @@ class Engine:
         self.tokenizer = _load_tokenizer(checkpoint)
         tensors = checkpoint.tensors
         if compute_type == "int8":
-            tensors = quantize_checkpoint(tensors, config)
+            with _core.DefaultFloatMode():  # quantising rounds
+                tensors = quantize_checkpoint(tensors, config)
         shape = {
             "layers": config.layers,
             "hidden": config.hidden,
@@ -96,6 +98,7 @@ class Engine:
         form: VectorForm,
         out: NDArray[Any],
         *,
+        prefix: str,
         limit: int,
         truncation: str,
         threads: int,
@@ -107,6 +110,7 @@ class Engine:
             texts: n texts.
             form: The form of the vectors.
             out: (n, form.columns) of form.dtype, in C order.
+            prefix: What stands before each text.
             limit: Tokens of a text that are used, special tokens included.
             truncation: "silent", "warn" or "error", for texts of more tokens.
             threads: The most threads to use.
@@ -114,20 +118,20 @@ class Engine:
         """
         truncated: list[int] = []
         for piece in self.pieces(texts):
-            batch = self.tokenizer.ragged(texts[piece], limit, threads)
+            batch = self.tokenizer.ragged(texts[piece], limit, threads, prefix=prefix)
             self._note_truncated(batch, piece.start, truncation, limit, truncated)
             self._run(batch, form, threads, vectors=out[piece])
             advance(piece.stop - piece.start)
         _warn_truncated(truncated, limit)
 
     def token_embeddings(
-        self, texts: Sequence[str], *, limit: int, truncation: str, threads: int
+        self, texts: Sequence[str], *, prefix: str, limit: int, truncation: str, threads: int
     ) -> Iterator[tuple[NDArray[np.int32], NDArray[np.float32]]]:
         """Yield each text's token ids, (tokens,), and their embeddings, (tokens, hidden)."""
         form = VectorForm(self.checkpoint.config.hidden, False, "float32")
         truncated: list[int] = []
         for piece in self.pieces(texts):
-            batch = self.tokenizer.ragged(texts[piece], limit, threads)
+            batch = self.tokenizer.ragged(texts[piece], limit, threads, prefix=prefix)
             self._note_truncated(batch, piece.start, truncation, limit, truncated)
             rows = np.empty((len(batch.ids), self.checkpoint.config.hidden), np.float32)
             self._run(batch, form, threads, token_embeddings=rows)
@@ -184,8 +188,14 @@ def _load_tokenizer(checkpoint: Checkpoint) -> Tokenizer:
 
 
 def _warn_truncated(rows: list[int], limit: int) -> None:
-    if rows:
-        warnings.warn(_truncation_message(rows, limit), stacklevel=4)
+    """Warn at the line, outside this package, that asked for the vectors."""
+    if not rows:
+        return
+    package = __name__.partition(".")[0]
+    level, frame = 1, sys._getframe()
+    while frame.f_back and frame.f_globals.get("__name__", "").partition(".")[0] == package:
+        level, frame = level + 1, frame.f_back
+    warnings.warn(_truncation_message(rows, limit), stacklevel=level)
 
 
 def _truncation_message(rows: list[int], limit: int) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,7 +11,7 @@ import numpy as np
 ERRORS = ("strict", "replace", "skip")
 
 # Iterable, but not a list of texts.
-_NOT_ROWS = (bytes, bytearray, memoryview, dict, set, frozenset)
+_NOT_ROWS = (bytes, bytearray, memoryview, Mapping, Set)
 
 # Rows named in an error message.
 _NAMED_ROWS = 10
@@ -37,13 +37,14 @@ def check_errors_option(errors: str) -> str:
     return errors
 
 
-def read_texts(inputs: Any, errors: str) -> Texts:
+def read_texts(inputs: Any, errors: str, first_row: int = 0) -> Texts:
     """Check what was given to encode.
 
     Args:
         inputs: A string; or a list, tuple, array, series or other sequence of strings.
         errors: What to do with a row that is not a string: "strict" raises, "replace" takes the
             empty text for it, "skip" leaves it out.
+        first_row: The number of the first row, for error messages.
 
     Raises:
         TypeError: The inputs are of another kind, or (strict) a row is not a string.
@@ -59,7 +60,7 @@ def read_texts(inputs: Any, errors: str) -> Texts:
         return Texts(rows, single=False)
     bad = [number for number, row in enumerate(rows) if not isinstance(row, str)]
     if bad and errors == "strict":
-        raise _bad_rows(rows, bad)
+        raise _bad_rows(rows, bad, first_row)
     if errors == "skip":
         rows = [row for row in rows if isinstance(row, str)]
     elif bad:
@@ -70,11 +71,13 @@ def read_texts(inputs: Any, errors: str) -> Texts:
 def _as_sequence(inputs: Any) -> Sequence[Any]:
     if isinstance(inputs, (list, tuple)):
         return inputs
+    dimensions = getattr(inputs, "ndim", 1)
+    if dimensions != 1:
+        raise ValueError(
+            f"inputs is a {type(inputs).__name__} of {dimensions} dimensions, "
+            "expected one dimension of strings."
+        )
     if isinstance(inputs, np.ndarray):
-        if inputs.ndim != 1:
-            raise ValueError(
-                f"inputs is an array of {inputs.ndim} dimensions, expected one of strings."
-            )
         return inputs.tolist()  # type: ignore[no-any-return]
     rows = isinstance(inputs, Iterable) and not isinstance(inputs, _NOT_ROWS)
     if rows and hasattr(inputs, "__len__"):
@@ -89,9 +92,11 @@ def _as_sequence(inputs: Any) -> Sequence[Any]:
     )
 
 
-def _bad_rows(rows: Sequence[Any], bad: Sequence[int]) -> Exception:
+def _bad_rows(rows: Sequence[Any], bad: Sequence[int], first_row: int) -> Exception:
     """Name the first bad rows: a ValueError where all are missing values, else a TypeError."""
-    named = ", ".join(f"row {number} is {_describe(rows[number])}" for number in bad[:_NAMED_ROWS])
+    named = ", ".join(
+        f"row {first_row + number} is {_describe(rows[number])}" for number in bad[:_NAMED_ROWS]
+    )
     more = f" and {len(bad) - _NAMED_ROWS} more" if len(bad) > _NAMED_ROWS else ""
     message = (
         f"{len(bad)} of {len(rows)} inputs are not strings: {named}{more}. Expected str in every "
@@ -108,5 +113,8 @@ def _is_missing(row: Any) -> bool:
 def _describe(row: Any) -> str:
     if _is_missing(row):
         return "None" if row is None else "NaN"
-    text = repr(row)
+    try:
+        text = repr(row)
+    except Exception:  # somebody else's code; the row is named all the same
+        text = "that cannot be shown"
     return f"{type(row).__name__} {text if len(text) <= 40 else text[:37] + '...'}"

@@ -125,7 +125,12 @@ class SentenceTransformer(EncodeMixin):
         self._max_seq_length = checkpoint.max_seq_length
         self.prompts = {**checkpoint.prompts, **(prompts or {})}
         self.default_prompt_name = default_prompt_name or checkpoint.default_prompt_name
-        self._prompt_text(None, None)
+        if self.default_prompt_name not in {None, *self.prompts}:
+            known = ", ".join(map(repr, self.prompts)) or "none"
+            raise ValueError(
+                f"default_prompt_name is {self.default_prompt_name!r}; "
+                f"prompts of this model: {known}."
+            )
         self.truncate_dim = truncate_dim if truncate_dim is not None else checkpoint.truncate_dim
         self._form(None, False, "float32")
         self.similarity_fn_name = similarity_fn_name or checkpoint.similarity_fn_name or "cosine"

@@ -77,12 +77,11 @@ def quantize_by_ranges(
         precision: "int8" or "uint8".
 
     Returns:
-        int8 or uint8, shape (n, dimensions): ``(vectors - starts) / steps`` with
-        ``steps = (ends - starts) / 255``, minus 128 for int8; rounded towards zero, and clipped
-        where a value lies outside the ranges (sentence-transformers lets it wrap around).
+        int8 or uint8, shape (n, dimensions): ``floor((vectors - starts) / steps)`` clipped to
+        [0, 255], with ``steps = (ends - starts) / 255``, or 1 where that is 0; minus 128 for int8.
 
     Raises:
-        ValueError: The precision is another, or the ranges have another shape or no width.
+        ValueError: The precision is another, or the ranges have another shape or are not ranges.
     """
     if precision not in ("int8", "uint8"):
         raise ValueError(f"ranges apply to the precisions int8 and uint8, not {precision!r}.")
@@ -93,10 +92,11 @@ def quantize_by_ranges(
             "the smallest and the largest value of each dimension."
         )
     starts, ends = limits
-    if not np.all(ends > starts):
-        raise ValueError("ranges must have its largest value above its smallest in each dimension.")
+    if not np.all(ends >= starts):
+        raise ValueError("ranges has a largest value below its smallest, or NaN.")
     steps = (ends - starts) / np.float32(255)
-    levels: NDArray[np.float32] = np.clip((vectors - starts) / steps, 0, 255)
+    steps = np.where(steps == 0, np.float32(1), steps)
+    levels: NDArray[np.float32] = np.clip(np.floor((vectors - starts) / steps), 0, 255)
     if precision == "uint8":
         return levels.astype(np.uint8)
     return (levels - np.float32(128)).astype(np.int8)

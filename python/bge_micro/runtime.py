@@ -80,11 +80,11 @@ def check_threads(threads: int) -> int:
         TypeError: It is not an integer.
         ValueError: It is not from 1 to 1024.
     """
-    if isinstance(threads, bool) or not isinstance(threads, int):
+    if isinstance(threads, bool) or not hasattr(threads, "__index__"):
         raise TypeError(f"threads is {threads!r}, expected an integer or None.")
     if not 1 <= threads <= _MOST_THREADS:
         raise ValueError(f"threads is {threads}, expected 1 to {_MOST_THREADS}.")
-    return threads
+    return int(threads)
 
 
 def _usable_threads() -> Choice:

@@ -13,6 +13,10 @@ parallel_backend: str
 
 def instruction_sets() -> list[tuple[str, bool]]: ...
 
+class DefaultFloatMode:
+    def __enter__(self) -> None: ...
+    def __exit__(self, *exception: object) -> None: ...
+
 class Model:
     def __init__(
         self,

@@ -26,13 +26,13 @@ from tokenizers.models import WordPiece
 from tokenizers.normalizers import BertNormalizer
 from tokenizers.pre_tokenizers import BertPreTokenizer
 
-_BLANKS = " \t\n\r"
+BLANKS = " \t\n\r"
 # BertNormalizer's ranges; U+2B820..U+2B91F are not among them.
 _IDEOGRAPHS = (
     "\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0002a6df\U0002a700-\U0002b73f"
     "\U0002b740-\U0002b81f\U0002b920-\U0002ceaf\U0002f800-\U0002fa1f"
 )
-_BLANK_RUN = re.compile(f"[{_BLANKS}]*")
+_BLANK_RUN = re.compile(f"[{BLANKS}]*")
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
 # Pieces grow up to this many characters: far above the cost of a call, far below 50 MB of work.
@@ -62,7 +62,7 @@ class Cutter:
         self._window = 4 * (longest_word + 1)
         self._added_tokens = added_tokens
         ideographs = _IDEOGRAPHS if normalizer.handle_chinese_chars else ""
-        self._word_end = re.compile(f"[{_BLANKS}{re.escape(string.punctuation)}{ideographs}]")
+        self._word_end = re.compile(f"[{BLANKS}{re.escape(string.punctuation)}{ideographs}]")
 
     @classmethod
     def for_tokenizer(cls, tokenizer: tokenizers.Tokenizer) -> Cutter | None:

@@ -11,7 +11,7 @@ import numpy as np
 import tokenizers
 from tokenizers.models import WordPiece
 
-from bge_micro.tokenization.cutting import Cutter, replace_surrogates
+from bge_micro.tokenization.cutting import BLANKS, Cutter, replace_surrogates
 from bge_micro.tokenization.ragged import RaggedBatch
 
 # A text is first read up to this many characters for each token of the limit, which is enough for
@@ -52,6 +52,7 @@ class Tokenizer:
         self._prefix, self._suffix = _special_ids(tokenizer, source)
         self._special_count = len(self._prefix) + len(self._suffix)
         self._cutter = Cutter.for_tokenizer(tokenizer)
+        self._pool_works = True
 
     @classmethod
     def from_json(cls, text: str, *, source: str) -> Tokenizer:
@@ -94,7 +95,9 @@ class Tokenizer:
         vocab = self._tokenizer.get_vocab(with_added_tokens=True)
         return max(*vocab.values(), *self._prefix, *self._suffix)
 
-    def ragged(self, texts: Sequence[str], limit: int, threads: int = 1) -> RaggedBatch:
+    def ragged(
+        self, texts: Sequence[str], limit: int, threads: int = 1, *, prefix: str = ""
+    ) -> RaggedBatch:
         """Tokenize texts, truncating each to `limit` tokens.
 
         The ids are those of Hugging Face's tokenizer with `enable_truncation(limit)`, but a huge
@@ -105,6 +108,7 @@ class Tokenizer:
             limit: The most tokens of a text, special tokens included.
             threads: How many threads may be used. The thread pool of `tokenizers` takes all CPUs
                 or none, so fewer threads than CPUs mean one.
+            prefix: What stands before each text; the texts themselves are not copied.
 
         Raises:
             ValueError: `limit` leaves no room for the special tokens.
@@ -123,7 +127,7 @@ class Tokenizer:
         blocks = []
         for group in _groups(texts, first_piece):
             block: list[int] = []
-            for content in self._contents(group, first_piece, room, threads):
+            for content in self._contents(group, prefix, first_piece, room, threads):
                 truncated.append(len(content) > room)
                 ids = self._prefix + content[:room] + self._suffix
                 block += ids
@@ -144,7 +148,7 @@ class Tokenizer:
         return self._special_count + content
 
     def _contents(
-        self, texts: Sequence[str], first_piece: int, room: int, threads: int
+        self, texts: Sequence[str], prefix: str, first_piece: int, room: int, threads: int
     ) -> Iterator[list[int]]:
         """Yield each text's ids without special tokens: all of them, or more than `room`."""
         starts = list(texts)
@@ -154,6 +158,13 @@ class Tokenizer:
                 if len(text) > first_piece:
                     rests[row] = self._cutter.pieces(text, first_piece)
                     starts[row], _ = next(rests[row], ("", 0))
+        if prefix:
+            # Whether a cut is safe depends on the characters near it, so what stands at the other
+            # end of a first piece changes nothing. Pieces have lost the text's first blanks.
+            starts = [
+                f"{prefix} {start}" if text.startswith(tuple(BLANKS)) else prefix + start
+                for text, start in zip(texts, starts, strict=True)
+            ]
         for row, content in enumerate(self._encode(starts, threads)):
             while row in rests and len(content) <= room:
                 piece, repeated = next(rests[row], ("", 0))
@@ -164,8 +175,8 @@ class Tokenizer:
 
     def _encode(self, texts: list[str], threads: int) -> list[list[int]]:
         try:
-            if _batch_call_serves(texts, threads):
-                batch = self._tokenizer.encode_batch_fast(texts, add_special_tokens=False)
+            if self._pool_works and _batch_call_serves(texts, threads):
+                batch = self._encode_batch(texts)
             else:
                 encode = self._tokenizer.encode
                 batch = [encode(text, add_special_tokens=False) for text in texts]
@@ -177,6 +188,17 @@ class Tokenizer:
                 raise
             return self._encode(cleaned, threads)
         return [encoding.ids for encoding in batch]
+
+    def _encode_batch(self, texts: list[str]) -> list[tokenizers.Encoding]:
+        try:
+            return self._tokenizer.encode_batch_fast(texts, add_special_tokens=False)
+        except BaseException as error:  # a panic inside tokenizers is no Exception
+            if type(error).__name__ != "PanicException":
+                raise
+            # The pool's threads cannot be started, because of a limit on processes or memory.
+            self._pool_works = False
+            encode = self._tokenizer.encode
+            return [encode(text, add_special_tokens=False) for text in texts]
 
 
 def _groups(texts: Sequence[str], longest: int) -> Iterator[Sequence[str]]:

@@ -1,0 +1,121 @@
+"""Small made-up models, so that every test here runs in a moment and without the real one."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from safetensors.numpy import save_file
+
+from bge_micro.checkpoint import EncoderConfig
+from bge_micro.checkpoint.tensors import all_linears
+from bge_micro.quantize import quantize_checkpoint
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+VOCAB = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "a", "b", "##b", "c", "."]
+
+TINY = EncoderConfig(
+    layers=2,
+    hidden=64,
+    heads=4,
+    intermediate=128,
+    vocab=len(VOCAB),
+    positions=16,
+    token_types=2,
+    layer_norm_eps=1e-12,
+)
+
+Tensors = dict[str, NDArray[Any]]
+
+
+@pytest.fixture
+def tiny_config() -> EncoderConfig:
+    """Return the sizes of the tiny model."""
+    return TINY
+
+
+@pytest.fixture
+def tiny_tensors() -> Tensors:
+    """Return random float32 tensors of the tiny model, complete."""
+    rng = np.random.default_rng(7)
+    shapes: dict[str, tuple[int, ...]] = {
+        "embeddings.word_embeddings.weight": (TINY.vocab, TINY.hidden),
+        "embeddings.position_embeddings.weight": (TINY.positions, TINY.hidden),
+        "embeddings.token_type_embeddings.weight": (TINY.token_types, TINY.hidden),
+    }
+    norms = ["embeddings.LayerNorm"]
+    for layer in range(TINY.layers):
+        norms.append(f"encoder.layer.{layer}.attention.output.LayerNorm")
+        norms.append(f"encoder.layer.{layer}.output.LayerNorm")
+    for norm in norms:
+        shapes[f"{norm}.weight"] = shapes[f"{norm}.bias"] = (TINY.hidden,)
+    for linear in all_linears(TINY):
+        shapes[f"{linear.name}.weight"] = (linear.out_features, linear.in_features)
+        shapes[f"{linear.name}.bias"] = (linear.out_features,)
+    return {name: rng.normal(size=shape).astype(np.float32) for name, shape in shapes.items()}
+
+
+@pytest.fixture
+def quantised(tiny_tensors: Tensors) -> Tensors:
+    """Return the tiny model in our own format: int8 linears and words, with input factors."""
+    words_name = "embeddings.word_embeddings.weight"
+    tensors = dict(quantize_checkpoint(tiny_tensors, TINY))
+    words = np.clip(np.rint(tensors[words_name] * 40), -128, 127).astype(np.int8)
+    words[0, 0] = -128  # words, unlike linears, may hold it
+    tensors |= {
+        words_name: words,
+        "embeddings.word_embeddings.scale": np.array([0.025], np.float32),
+    }
+    for linear in all_linears(TINY):
+        factor = np.linspace(0.5, 2.0, linear.in_features, dtype=np.float32)
+        tensors[f"{linear.name}.input_factor"] = factor
+    return tensors
+
+
+@pytest.fixture
+def write_json() -> Callable[[Path, Any], None]:
+    """Return a function that writes JSON to a path, making the folders it needs."""
+
+    def write(path: Path, value: Any) -> None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(json.dumps(value), encoding="utf-8")
+
+    return write
+
+
+@pytest.fixture
+def tiny_folder(tmp_path: Path, tiny_tensors: Tensors, write_json: Callable[..., None]) -> Path:
+    """Write the tiny model as sentence-transformers would, and return its folder."""
+    folder = tmp_path / "tiny"
+    write_json(folder / "config.json", TINY.to_bert_config())
+    write_json(
+        folder / "modules.json",
+        [
+            {"idx": 0, "name": "0", "path": "", "type": "sentence_transformers.models.Transformer"},
+            {
+                "idx": 1,
+                "name": "1",
+                "path": "1_Pooling",
+                "type": "sentence_transformers.models.Pooling",
+            },
+        ],
+    )
+    pooling = {"word_embedding_dimension": TINY.hidden, "pooling_mode_mean_tokens": True}
+    write_json(folder / "1_Pooling/config.json", pooling)
+    write_json(folder / "tokenizer.json", {"normalizer": {"lowercase": True}})
+    save_file(tiny_tensors, folder / "model.safetensors")
+    return folder
+
+
+@pytest.fixture
+def shared_model() -> Path:
+    """Return the folder with the official export, or skip where it is not at hand."""
+    folder = REPOSITORY.parent / "shared/model"
+    if not (folder / "model_quantized.onnx").is_file():
+        pytest.skip("the official ONNX export is not at hand (../shared/model)")
+    return folder

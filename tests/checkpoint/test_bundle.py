@@ -1,0 +1,113 @@
+"""The bundled model: what it is, and that it is exactly what the official export says."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from bge_micro.checkpoint import Checkpoint, EncoderConfig, bundled_folder, load_folder
+from bge_micro.checkpoint.side_file import file_sha256
+from bge_micro.checkpoint.tensors import all_linears
+from bge_micro.convert import make_bundle
+from bge_micro.convert.official import LICENSE, ONNX_SHA256, REVISION
+from bge_micro.quantize import dequantize_checkpoint
+
+
+@pytest.fixture(scope="module")
+def bundle() -> Checkpoint:
+    """Load the bundled model as the package does: mapped."""
+    return load_folder(bundled_folder(), mmap=True)
+
+
+def test_facts(bundle: Checkpoint) -> None:
+    assert bundle.config == EncoderConfig(3, 384, 12, 1536, 30522, 512, 2, 1e-12)
+    assert (bundle.pooling, bundle.normalize, bundle.max_seq_length) == ("mean", False, 512)
+    assert bundle.prompts == {}
+    assert bundle.similarity_fn_name == "cosine"
+    side_file = bundle.side_file
+    assert side_file is not None
+    assert side_file.source["repo_id"] == "TaylorAI/bge-micro-v2"
+    assert side_file.source["revision"] == REVISION
+    assert side_file.source["sha256"] == ONNX_SHA256
+    assert side_file.license == LICENSE.summary == "MIT, Copyright (c) 2023 Benjamin Anderson"
+    assert (bundle.folder / "LICENSE").read_text() == LICENSE.text
+
+
+def test_checksums_are_those_of_the_files(bundle: Checkpoint) -> None:
+    assert bundle.side_file is not None
+    assert bundle.side_file.sha256.keys() == {"model.safetensors", "tokenizer.json"}
+    for name, expected in bundle.side_file.sha256.items():
+        assert file_sha256(bundle.folder / name) == expected
+
+
+def test_size(bundle: Checkpoint) -> None:
+    files = [path for path in bundle.folder.rglob("*") if path.is_file()]
+    assert sum(path.stat().st_size for path in files) < 18.5e6
+
+
+def test_tokenizer_stores_neither_padding_nor_truncation(bundle: Checkpoint) -> None:
+    tokenizer = json.loads(bundle.tokenizer_file.read_text(encoding="utf-8"))
+    assert tokenizer["padding"] is None
+    assert tokenizer["truncation"] is None
+    assert len(tokenizer["model"]["vocab"]) == bundle.config.vocab
+
+
+def test_words_and_linears_are_not_copied(bundle: Checkpoint) -> None:
+    words = bundle.tensors["embeddings.word_embeddings.weight"]
+    assert words.dtype == np.int8
+    base: Any = words
+    while isinstance(base, np.ndarray):
+        assert not base.flags.owndata
+        base = base.base
+
+
+def test_the_bundle_is_a_fresh_conversion(
+    bundle: Checkpoint, shared_model: Path, tmp_path: Path
+) -> None:
+    pytest.importorskip("onnx", reason="reading ONNX files needs the extra bge-micro[convert]")
+    out = make_bundle(
+        shared_model / "model_quantized.onnx", shared_model / "vocab.txt", tmp_path / "fresh"
+    )
+    fresh = {str(p.relative_to(out)): p for p in out.rglob("*") if p.is_file()}
+    committed = {
+        str(p.relative_to(bundle.folder)): p for p in bundle.folder.rglob("*") if p.is_file()
+    }
+    assert fresh.keys() == committed.keys()
+    for name, path in fresh.items():
+        assert path.read_bytes() == committed[name].read_bytes(), name
+
+
+def test_weights_are_the_exports(bundle: Checkpoint, shared_model: Path) -> None:
+    onnx = pytest.importorskip("onnx", reason="needs the extra bge-micro[convert]")
+    graph = onnx.load(str(shared_model / "model_quantized.onnx")).graph
+    stored = {t.name: onnx.numpy_helper.to_array(t) for t in graph.initializer}
+    floats = dequantize_checkpoint(bundle.tensors, bundle.config)
+    # By the model's README: matrices in graph order, without attention's own products.
+    used = [name for node in graph.node if node.op_type == "MatMulInteger" for name in node.input]
+    matrices = [
+        name.removesuffix("_quantized") for name in used if name in stored and "quant" in name
+    ]
+    for linear, matrix in zip(all_linears(bundle.config), matrices, strict=True):
+        expected = stored[f"{matrix}_quantized"].astype(np.float32) * stored[f"{matrix}_scale"]
+        assert floats[f"{linear.name}.weight"].T.tobytes() == expected.tobytes()
+    for kind in ("word", "position", "token_type"):
+        name = f"embeddings.{kind}_embeddings.weight"
+        centred = stored[f"{name}_quantized"].astype(np.float32) - stored[f"{name}_zero_point"]
+        found = bundle.tensors[name].astype(np.float32)
+        if kind == "word":
+            found = found * bundle.tensors["embeddings.word_embeddings.scale"]
+        assert found.tobytes() == (centred * stored[f"{name}_scale"]).tobytes()
+    for name, array in stored.items():
+        if name.endswith((".bias", "LayerNorm.weight")):
+            assert bundle.tensors[name].tobytes() == array.tobytes()
+
+
+def test_another_export_is_not_the_bundle(tmp_path: Path) -> None:
+    other = tmp_path / "model.onnx"
+    other.write_bytes(b"something else")
+    with pytest.raises(ValueError, match=f"expected {ONNX_SHA256}"):
+        make_bundle(other, other, tmp_path / "out")

@@ -1,0 +1,50 @@
+"""The model's own tokenizer, once as ours and once as Hugging Face's."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+import tokenizers
+from tokenization_cases import Reference
+
+from bge_micro.tokenization import Tokenizer, build_wordpiece_tokenizer, read_vocab
+
+_ROOT = Path(__file__).resolve().parents[2]
+_BUNDLED = _ROOT / "python/bge_micro/data/bge-micro-v2/tokenizer.json"
+_VOCAB = _ROOT.parent / "shared/model/vocab.txt"
+
+
+@pytest.fixture(scope="session")
+def tokenizer_json() -> str:
+    if _BUNDLED.exists():
+        return _BUNDLED.read_text(encoding="utf-8")
+    if _VOCAB.exists():
+        return build_wordpiece_tokenizer(read_vocab(_VOCAB)).to_str()
+    pytest.skip("neither the bundled tokenizer.json nor shared/model/vocab.txt is here")
+
+
+@pytest.fixture(scope="session")
+def tokenizer_file(tokenizer_json: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("tokenizer") / "tokenizer.json"
+    path.write_text(tokenizer_json, encoding="utf-8")
+    return path
+
+
+@pytest.fixture(scope="session")
+def tokenizer(tokenizer_json: str) -> Tokenizer:
+    return Tokenizer.from_json(tokenizer_json, source="tokenizer.json")
+
+
+@pytest.fixture(scope="session")
+def reference(tokenizer_json: str) -> Reference:
+    """Ids by Hugging Face: the whole text, then its truncation."""
+    inner = tokenizers.Tokenizer.from_str(tokenizer_json)
+    inner.no_padding()
+
+    def encode(text: str, limit: int) -> list[int]:
+        inner.enable_truncation(limit)
+        return list(inner.encode(re.sub("[\ud800-\udfff]", "\ufffd", text)).ids)
+
+    return encode
