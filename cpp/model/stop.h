@@ -25,7 +25,7 @@ class Stop {
 
  private:
   using Clock = std::chrono::steady_clock;
-  static constexpr std::chrono::milliseconds kInterval{50};
+  static constexpr std::chrono::milliseconds kInterval{20};
 
   FunctionRef<bool()> asked_;
   Clock::time_point next_ = Clock::now() + kInterval;

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from bge_micro.engine import TRUNCATIONS, Engine
 from bge_micro.inputs import check_errors_option, read_texts
 from bge_micro.options import check_device, check_positive, refuse_at_encode
-from bge_micro.outputs import VectorForm, quantize_by_ranges, rows_for
+from bge_micro.outputs import VectorForm, check_ranges, quantize_by_ranges, rows_for
 from bge_micro.progress import progress_bar
 from bge_micro.runtime import check_threads
 
@@ -300,15 +300,15 @@ class EncodeMixin:
         out: Array | None,
         settings: dict[str, Any],
     ) -> Any:
-        if ranges is None:
-            vectors = rows_for(out, len(rows), form)
-            self._engine.vectors(rows, form, vectors, **settings)
-            return vectors
         target = rows_for(out, len(rows), form)
+        if ranges is None:
+            self._engine.vectors(rows, form, target, **settings)
+            return target
+        limits = check_ranges(ranges, form)
         floats = VectorForm(form.dimensions, form.normalize, "float32")
         vectors = rows_for(None, len(rows), floats)
         self._engine.vectors(rows, floats, vectors, **settings)
-        target[...] = quantize_by_ranges(vectors, ranges, form.precision)
+        quantize_by_ranges(vectors, limits, target)
         return target
 
     def _everything(

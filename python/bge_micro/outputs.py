@@ -66,37 +66,40 @@ def rows_for(out: NDArray[Any] | None, rows: int, form: VectorForm) -> NDArray[A
     return out
 
 
+def check_ranges(ranges: Any, form: VectorForm) -> NDArray[np.float32]:
+    """Return the smallest and the largest value of each dimension, shape (2, dimensions).
+
+    Raises:
+        ValueError: The form is not int8 or uint8, or the ranges have another shape or are none.
+    """
+    if form.precision not in ("int8", "uint8"):
+        raise ValueError(f"ranges apply to the precisions int8 and uint8, not {form.precision!r}.")
+    limits = np.asarray(ranges, np.float32)
+    if limits.shape != (2, form.dimensions):
+        raise ValueError(
+            f"ranges has shape {limits.shape}, expected (2, {form.dimensions}): "
+            "the smallest and the largest value of each dimension."
+        )
+    if not np.all(limits[1] >= limits[0]):
+        raise ValueError("ranges has a largest value below its smallest, or NaN.")
+    return limits
+
+
 def quantize_by_ranges(
-    vectors: NDArray[np.float32], ranges: Any, precision: str
-) -> NDArray[np.int8] | NDArray[np.uint8]:
-    """Quantise by given ranges of each dimension, as sentence-transformers does.
+    vectors: NDArray[np.float32], limits: NDArray[np.float32], out: NDArray[Any]
+) -> None:
+    """Quantise by the ranges of each dimension, as sentence-transformers does.
+
+    The value is ``floor((vectors - starts) / steps)`` clipped to [0, 255], with
+    ``steps = (ends - starts) / 255``, or 1 where that is 0; minus 128 for int8.
 
     Args:
         vectors: float32, shape (n, dimensions).
-        ranges: Smallest and largest value of each dimension, shape (2, dimensions).
-        precision: "int8" or "uint8".
-
-    Returns:
-        int8 or uint8, shape (n, dimensions): ``floor((vectors - starts) / steps)`` clipped to
-        [0, 255], with ``steps = (ends - starts) / 255``, or 1 where that is 0; minus 128 for int8.
-
-    Raises:
-        ValueError: The precision is another, or the ranges have another shape or are not ranges.
+        limits: What `check_ranges` returned.
+        out: int8 or uint8, shape (n, dimensions).
     """
-    if precision not in ("int8", "uint8"):
-        raise ValueError(f"ranges apply to the precisions int8 and uint8, not {precision!r}.")
-    limits = np.asarray(ranges, np.float32)
-    if limits.shape != (2, vectors.shape[-1]):
-        raise ValueError(
-            f"ranges has shape {limits.shape}, expected (2, {vectors.shape[-1]}): "
-            "the smallest and the largest value of each dimension."
-        )
     starts, ends = limits
-    if not np.all(ends >= starts):
-        raise ValueError("ranges has a largest value below its smallest, or NaN.")
     steps = (ends - starts) / np.float32(255)
     steps = np.where(steps == 0, np.float32(1), steps)
-    levels: NDArray[np.float32] = np.clip(np.floor((vectors - starts) / steps), 0, 255)
-    if precision == "uint8":
-        return levels.astype(np.uint8)
-    return (levels - np.float32(128)).astype(np.int8)
+    levels = np.clip(np.floor((vectors - starts) / steps), 0, 255)
+    out[...] = levels if out.dtype == np.uint8 else levels - np.float32(128)

@@ -1,0 +1,71 @@
+"""The command line, ``bge-micro``. Subcommands import what is heavy when they run, so help is fast.
+
+Exit codes: 0 it worked; 1 it failed; 2 the command line makes no sense; 130 Ctrl-C; 141 the reader
+of our output went away, as for programs that SIGPIPE ends.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+
+from bge_micro.cli.parser import UsageError, build_parser
+
+_FAILED = 1
+_USAGE = 2
+_INTERRUPTED = 130
+_PIPE_CLOSED = 141
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run a command line.
+
+    Args:
+        argv: The arguments; None for those of the process.
+
+    Returns:
+        The exit code.
+
+    Raises:
+        SystemExit: With code 0, after --help and --version.
+    """
+    try:
+        code = _run(argv)
+        try:
+            sys.stdout.flush()
+        except OSError as error:
+            # The interpreter flushes once more when it exits, and would complain on its own.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            code = code or _code_of(error)
+    except KeyboardInterrupt:
+        return _INTERRUPTED
+    return code
+
+
+def _run(argv: Sequence[str] | None) -> int:
+    try:
+        arguments = build_parser().parse_args(argv)
+        code: int = arguments.run(arguments)
+    except UsageError as error:
+        _report(str(error))
+        return _USAGE
+    except (ImportError, OSError, ValueError) as error:
+        return _code_of(error)
+    return code
+
+
+def _code_of(error: Exception) -> int:
+    """Return the exit code of an error, after saying on stderr what it was."""
+    if isinstance(error, BrokenPipeError):
+        return _PIPE_CLOSED
+    if isinstance(error, OSError) and error.strerror:
+        place = "" if error.filename is None else f"{error.filename}: "
+        _report(f"{place}{error.strerror}")
+    else:
+        _report(str(error))
+    return _FAILED
+
+
+def _report(message: str) -> None:
+    print(f"bge-micro: error: {' '.join(message.split())}", file=sys.stderr)

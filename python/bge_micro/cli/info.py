@@ -1,0 +1,122 @@
+"""``bge-micro info``: what runs here, why, and whether all is as it was shipped."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import platform
+from dataclasses import asdict
+from typing import Any
+
+from bge_micro import __version__
+
+
+def add_command(commands: argparse._SubParsersAction[Any]) -> None:
+    """Add the subcommand's parser."""
+    parser = commands.add_parser(
+        "info",
+        help="show what runs and why, and check that it is as shipped",
+        description="Show versions, instruction set, threads and the bundled model, and check the "
+        "model's files and a few vectors against what was shipped. Exit code 1 if they differ.",
+    )
+    parser.add_argument("--json", action="store_true", help="as one JSON object")
+    parser.set_defaults(run=run)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Run the subcommand."""
+    facts = _gather()
+    print(json.dumps(facts, indent=2) if arguments.json else "\n".join(_lines(facts)))
+    return 0 if facts["ok"] else 1
+
+
+def _gather() -> dict[str, Any]:
+    import numpy as np
+    import safetensors
+    import tokenizers
+
+    from bge_micro import _core
+    from bge_micro.runtime import choose_isa, choose_threads
+
+    isa, threads = choose_isa(), choose_threads()
+    packages = (np, tokenizers, safetensors)
+    facts = {
+        "version": __version__,
+        "python": f"{platform.python_implementation()} {platform.python_version()}",
+        "packages": {package.__name__: package.__version__ for package in packages},
+        "platform": platform.platform(),
+        "isa": {
+            "name": isa.value,
+            "reason": isa.reason,
+            "built": [
+                {"name": name, "supported": supported}
+                for name, supported in _core.instruction_sets()
+            ],
+        },
+        "threads": {
+            "count": int(threads.value),
+            "reason": threads.reason,
+            "backend": _core.parallel_backend,
+        },
+        "numerics_version": _core.numerics_version,
+    }
+    return facts | _examine_model()
+
+
+def _examine_model() -> dict[str, Any]:
+    from bge_micro import SentenceTransformer
+    from bge_micro.checkpoint import BUNDLED_NAME, CheckpointError, bundled_folder
+    from bge_micro.checkpoint.side_file import SIDE_FILE_NAME, read_side_file
+    from bge_micro.cli.checks import Check, check_files, check_vectors, read_golden
+
+    folder = bundled_folder()
+    side_file = read_side_file(folder)
+    if side_file is None:
+        raise CheckpointError(f"{folder / SIDE_FILE_NAME}: missing; install bge-micro again.")
+    golden = read_golden()
+    checks = check_files(side_file)
+    space_ids = {}
+    for compute_type in golden.sha256:
+        try:
+            model = SentenceTransformer(compute_type=compute_type)
+        except (OSError, ValueError) as error:
+            checks.append(Check(f"{compute_type} vectors", False, f"no model: {error}"))
+        else:
+            space_ids[compute_type] = model.space_id
+            checks.append(check_vectors(model, golden))
+    return {
+        "model": {
+            "name": BUNDLED_NAME,
+            "folder": str(folder),
+            "source": side_file.source,
+            "license": side_file.license,
+            "space_ids": space_ids,
+        },
+        "checks": [asdict(check) for check in checks],
+        "ok": all(check.ok for check in checks),
+    }
+
+
+def _lines(facts: dict[str, Any]) -> list[str]:
+    """Return the facts as lines for people."""
+    isa, threads, model = facts["isa"], facts["threads"], facts["model"]
+    built = (f"{i['name']}{'' if i['supported'] else ' (not on this CPU)'}" for i in isa["built"])
+    fields = {
+        "bge-micro": facts["version"],
+        "python": facts["python"],
+        **facts["packages"],
+        "platform": facts["platform"],
+        "isa": f"{isa['name']}: {isa['reason']}",
+        "isas built": ", ".join(built),
+        "threads": f"{threads['count']}: {threads['reason']}",
+        "thread backend": threads["backend"],
+        "numerics": f"version {facts['numerics_version']}",
+        "model": f"{model['name']}, {model['folder']}",
+        "license": model["license"],
+        **{f"source {name}": value for name, value in model["source"].items()},
+        **{f"space of {name}": value for name, value in model["space_ids"].items()},
+    }
+    lines = [f"{name:19}{value}" for name, value in fields.items()]
+    for check in facts["checks"]:
+        lines.append(f"{check['name']:19}{'ok' if check['ok'] else 'FAILED'}: {check['detail']}")
+    return lines

@@ -1,0 +1,123 @@
+"""The argument parser: its own manner of reporting errors, and the options subcommands share."""
+
+from __future__ import annotations
+
+import argparse
+from typing import Any, NoReturn
+
+from bge_micro import __version__
+
+# Names that the library checks too. They stand here once more so that help needs no NumPy; a test
+# compares them.
+COMPUTE_TYPES = ("int8", "float32")
+TRUNCATIONS = ("silent", "warn", "error")
+ERRORS = ("strict", "replace", "skip")
+
+
+class UsageError(Exception):
+    """The command line makes no sense; the message says why and what to do."""
+
+
+class Parser(argparse.ArgumentParser):
+    """A parser that reports an error as one line, and takes options by their full names only."""
+
+    def __init__(self, **options: Any) -> None:
+        """Take the keywords of argparse.ArgumentParser."""
+        super().__init__(**options, allow_abbrev=False)
+
+    def error(self, message: str) -> NoReturn:
+        """Raise a UsageError."""
+        raise UsageError(f"{message}; see {self.prog} --help")
+
+
+def build_parser() -> Parser:
+    """Return the parser of the whole command line; its result's `run` runs the subcommand."""
+    # Imported here because the subcommands import this module.
+    from bge_micro.cli import convert, embed, info, similarity
+
+    parser = Parser(
+        prog="bge-micro", description="Sentence embeddings by bge-micro-v2, on any CPU, offline."
+    )
+    parser.add_argument("-V", "--version", action="version", version=f"bge-micro {__version__}")
+    commands = parser.add_subparsers(metavar="COMMAND", required=True)
+    for module in (embed, similarity, info, convert):
+        module.add_command(commands)
+    return parser
+
+
+def add_model_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options that say which model runs, and how."""
+    group = parser.add_argument_group("model")
+    group.add_argument(
+        "--model",
+        metavar="NAME",
+        help="a model folder, or the hub name of one in the local cache (default: bge-micro-v2, "
+        "which is part of this program)",
+    )
+    group.add_argument(
+        "--compute-type",
+        choices=COMPUTE_TYPES,
+        default="int8",
+        help="arithmetic of the linear layers (default: int8)",
+    )
+    group.add_argument(
+        "--threads", type=positive, metavar="N", help="the most threads (default: see info)"
+    )
+    prompts = group.add_mutually_exclusive_group()
+    prompts.add_argument("--prompt", metavar="TEXT", help="put TEXT before each text")
+    prompts.add_argument(
+        "--prompt-name", metavar="NAME", help="put the model's prompt of this name before each text"
+    )
+
+
+def add_text_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options that say which texts are read, and what happens to bad ones."""
+    parser.add_argument(
+        "texts",
+        nargs="*",
+        metavar="TEXT",
+        help="texts; a single - reads standard input; after -- a text may begin with -",
+    )
+    group = parser.add_argument_group("input")
+    group.add_argument("-i", "--input", metavar="FILE", help="read texts from FILE, one a line")
+    group.add_argument(
+        "--input-format",
+        choices=("auto", "text", "jsonl"),
+        default="auto",
+        help="text: a text a line; jsonl: a JSON string or object a line (default: auto, which is "
+        "jsonl for FILE.jsonl and FILE.ndjson, else text)",
+    )
+    group.add_argument(
+        "--field",
+        default="text",
+        metavar="NAME",
+        help="where a JSON object holds its text (default: text)",
+    )
+    group.add_argument(
+        "--errors",
+        choices=ERRORS,
+        default="strict",
+        help="bad rows, which are no UTF-8 or hold no text: strict stops, replace takes U+FFFD for "
+        "bad bytes and the empty text for a missing one, skip leaves them out (default: strict)",
+    )
+    group.add_argument(
+        "--truncation",
+        choices=TRUNCATIONS,
+        default="warn",
+        help="texts with more tokens than the model takes: use the beginning and be silent or "
+        "warn, or stop with an error (default: warn)",
+    )
+    group.add_argument(
+        "--batch-size",
+        type=positive,
+        default=1024,
+        metavar="N",
+        help="texts that are read, encoded and written together (default: 1024)",
+    )
+
+
+def positive(text: str) -> int:
+    """Return the positive integer that an argument spells."""
+    if not text.isdecimal() or int(text) == 0:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a positive number")
+    return int(text)

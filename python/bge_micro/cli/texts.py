@@ -1,0 +1,199 @@
+"""Texts in: from arguments, a file or standard input, as lines or JSONL; row by row."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any
+
+from bge_micro.cli.parser import UsageError
+
+_FORMATS = {".jsonl": "jsonl", ".ndjson": "jsonl"}
+
+# A block ends after so many characters, however few texts that are, to keep memory bounded.
+_MOST_CHARACTERS = 1 << 23
+
+_UTF8_MARK = b"\xef\xbb\xbf"
+
+
+@dataclass(frozen=True)
+class Row:
+    """A text to encode.
+
+    Attributes:
+        index: Its number among the rows of the input, from 0; skipped rows count.
+        place: The number of its line or argument, from 1.
+        text: The text.
+    """
+
+    index: int
+    place: int
+    text: str
+
+
+class TextInput:
+    """Rows of one input, to be read once.
+
+    Attributes:
+        name: What people call the input.
+        unit: What a place counts: "line" or "argument".
+        total: How many rows there are; 0 where nobody knows before the end.
+        bad: How many rows were replaced or skipped so far.
+    """
+
+    def __init__(
+        self, rows: Iterable[tuple[int, str, str | None]], name: str, unit: str, errors: str
+    ) -> None:
+        """Take rows as (place, text, fault), the fault None for a good one."""
+        self._rows = rows
+        self.name = name
+        self.unit = unit
+        self.total = 0
+        self.bad = 0
+        self._errors = errors
+
+    def __iter__(self) -> Iterator[Row]:
+        """Yield the rows; ValueError for the first bad one, unless bad ones are tolerated."""
+        for index, (place, text, fault) in enumerate(self._rows):
+            if fault is not None:
+                if self._errors == "strict":
+                    raise ValueError(
+                        f"{self.name}: {self.unit} {place} {fault} "
+                        "(--errors replace or skip goes on after bad rows)."
+                    )
+                self.bad += 1
+                if self._errors == "skip":
+                    continue
+            yield Row(index, place, text)
+
+    def blocks(self, most_texts: int) -> Iterator[list[Row]]:
+        """Yield the rows in blocks of so many, of fewer where texts are huge."""
+        block: list[Row] = []
+        characters = 0
+        for row in self:
+            block.append(row)
+            characters += len(row.text)
+            if len(block) == most_texts or characters >= _MOST_CHARACTERS:
+                yield block
+                block, characters = [], 0
+        if block:
+            yield block
+
+
+@contextmanager
+def open_texts(arguments: argparse.Namespace) -> Iterator[TextInput]:
+    """Open what the options of `parser.add_text_options` name.
+
+    Raises:
+        UsageError: They name nothing, or more than one thing.
+        OSError: The file cannot be opened.
+    """
+    texts, path = arguments.texts, arguments.input
+    if texts and path is not None:
+        raise UsageError("give texts as arguments or by -i, not both")
+    if "-" in texts and len(texts) > 1:
+        raise UsageError("- stands for standard input and goes alone")
+    if not texts and path is None:
+        raise UsageError("no texts: give TEXT arguments, -i FILE, or - for standard input")
+    if path is None and texts != ["-"]:
+        given = TextInput(_argument_rows(texts), "command line", "argument", arguments.errors)
+        given.total = len(texts)
+        yield given
+    elif path in (None, "-"):
+        rows = _line_rows(sys.stdin.buffer, arguments.input_format == "jsonl", arguments.field)
+        yield TextInput(rows, "standard input", "line", arguments.errors)
+    else:
+        is_jsonl = _input_format(path, arguments.input_format) == "jsonl"
+        with open(path, "rb") as file:
+            rows = _line_rows(file, is_jsonl, arguments.field)
+            lines = TextInput(rows, path, "line", arguments.errors)
+            # Only worth a pass over the file where somebody sees the progress.
+            if sys.stderr.isatty() and file.seekable():
+                lines.total = _count_lines(file)
+            yield lines
+
+
+def _input_format(path: str, wanted: str) -> str:
+    if wanted != "auto":
+        return wanted
+    ending = Path(path).suffix.lower()
+    if ending == ".json":
+        raise UsageError(
+            f"{path} may be one JSON value, which is not read; if it is a JSON value a line, say "
+            "--input-format jsonl"
+        )
+    return _FORMATS.get(ending, "text")
+
+
+def _count_lines(file: IO[bytes]) -> int:
+    count, last = 0, b"\n"
+    while block := file.read(1 << 20):
+        count += block.count(b"\n")
+        last = block
+    file.seek(0)
+    return count + (not last.endswith(b"\n"))
+
+
+def _argument_rows(texts: Iterable[str]) -> Iterator[tuple[int, str, str | None]]:
+    for place, text in enumerate(texts, 1):
+        fault = None
+        try:
+            text.encode("utf-8")
+        except UnicodeEncodeError:  # bytes the system could not decode come as lone surrogates
+            fault = f"holds bytes that are no text: {text[:40]!a}"
+        yield place, text, fault
+
+
+def _line_rows(
+    lines: Iterable[bytes], is_jsonl: bool, field: str
+) -> Iterator[tuple[int, str, str | None]]:
+    for place, line in enumerate(lines, 1):
+        if place == 1:
+            line = line.removeprefix(_UTF8_MARK)  # editors on Windows put it there
+        text, fault = _decode(line.removesuffix(b"\n").removesuffix(b"\r"))
+        if is_jsonl:
+            if not text.strip():
+                continue
+            text, json_fault = _text_of_json(text, field)
+            fault = fault or json_fault
+        yield place, text, fault
+
+
+def _decode(line: bytes) -> tuple[str, str | None]:
+    """Return the text and what is wrong with it."""
+    try:
+        return line.decode("utf-8"), None
+    except UnicodeDecodeError as error:
+        fault = f"is not UTF-8: found byte 0x{line[error.start]:02x} at position {error.start + 1}"
+        return line.decode("utf-8", errors="replace"), fault
+
+
+def _text_of_json(line: str, field: str) -> tuple[str, str | None]:
+    """Return the text that a line of JSONL holds and what is wrong with it."""
+    try:
+        value: Any = json.loads(line)
+    except (ValueError, RecursionError) as error:
+        return "", f"is not JSON: {error}"
+    expected = f"expected a string, or an object with a string called {field!r}"
+    if isinstance(value, dict):
+        if field not in value:
+            held = ", ".join(map(repr, list(value)[:10])) or "nothing"
+            return "", f"has no {field!r} (it holds {held}); name the text's field by --field"
+        value = value[field]
+        expected = f"expected a string as {field!r}"
+    if not isinstance(value, str):
+        return "", f"holds {_json_type(value)}, {expected}"
+    return value, None
+
+
+def _json_type(value: object) -> str:
+    """Return JSON's own name for the type of a value."""
+    if value is None:
+        return "null"
+    names = {dict: "an object", list: "an array", bool: "a boolean"}
+    return names.get(type(value), "a number")

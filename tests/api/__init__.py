@@ -1,0 +1,1 @@
+"""Tests of what users call: `bge_micro.SentenceTransformer`."""

@@ -1,0 +1,27 @@
+"""Programs that need a process of their own: fresh imports, signals, forks, limits."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import textwrap
+from collections.abc import Mapping
+from typing import Any
+
+
+def run_child(
+    program: str, *, environ: Mapping[str, str] | None = None, timeout: float = 120
+) -> Any:
+    """Run a Python program in a fresh process and return what it printed last, read as JSON."""
+    done = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(program)],
+        env={**os.environ, **(environ or {})},
+        capture_output=True,
+        text=True,
+        timeout=timeout,
+        check=False,
+    )
+    assert done.returncode == 0, f"exit code {done.returncode}:\n{done.stderr}"
+    return json.loads(done.stdout.splitlines()[-1])

@@ -1,0 +1,61 @@
+"""What importing and using the package brings along: no network, no surprises."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import re
+
+from api.child import run_child
+
+NETWORK = [
+    "socket", "_socket", "ssl", "_ssl", "http", "urllib.request", "urllib3", "requests", "httpx",
+    "aiohttp", "asyncio", "ftplib", "smtplib", "xmlrpc", "huggingface_hub", "hf_xet",
+]  # fmt: skip
+# What only a user who asks for it pays for.
+LAZY = ["tqdm", "onnx", "onnxruntime", "torch", "transformers", "argparse", "multiprocessing"]
+
+LOADED_BY = """
+    import json, os, sys
+    before = dict(os.environ)
+    {program}
+    assert dict(os.environ) == before, "os.environ was changed"
+    print(json.dumps(sorted(sys.modules)))
+"""
+
+
+def modules_after(program: str) -> set[str]:
+    """Return all modules that a fresh process holds after a program."""
+    return set(run_child(LOADED_BY.format(program=program)))
+
+
+def test_no_network_module_is_imported() -> None:
+    use = "import bge_micro; bge_micro.SentenceTransformer().encode(['a', 'b'])"
+    loaded = modules_after(use)
+    base = modules_after("import numpy, tokenizers, safetensors")
+    # A dependency may some day bring one along: then this names it, and only ours must stay clean.
+    ours = loaded - base
+    assert not ours & set(NETWORK), "imported by this package itself"
+    assert not base & set(NETWORK), "imported by numpy, tokenizers or safetensors"
+    assert not loaded & set(LAZY)
+
+
+def test_the_import_alone_is_clean_too() -> None:
+    loaded = modules_after("import bge_micro; bge_micro.__version__")
+    assert "bge_micro" in loaded
+    assert not loaded & {*NETWORK, *LAZY}
+
+
+def test_direct_dependencies() -> None:
+    requirements = importlib.metadata.requires("bge-micro") or []
+    names = {
+        re.match(r"[\w-]+", line).group()  # type: ignore[union-attr]
+        for line in requirements
+        if "extra ==" not in line
+    }
+    assert names == {"numpy", "tokenizers", "safetensors"}
+
+
+def test_version() -> None:
+    import bge_micro
+
+    assert bge_micro.__version__ == importlib.metadata.version("bge-micro")

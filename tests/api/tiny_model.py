@@ -1,0 +1,80 @@
+"""A small random model in a folder, as sentence-transformers would save it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from safetensors.numpy import save_file
+
+from bge_micro.checkpoint import EncoderConfig
+from bge_micro.checkpoint.tensors import all_linears
+from bge_micro.tokenization import build_wordpiece_tokenizer
+
+Tensors = dict[str, NDArray[Any]]
+
+VOCAB = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *"abcdefgh", "##b", "##c", ".", ","]
+CONFIG = EncoderConfig(
+    layers=2,
+    hidden=64,
+    heads=4,
+    intermediate=128,
+    vocab=len(VOCAB),
+    positions=32,
+    token_types=2,
+    layer_norm_eps=1e-12,
+)
+
+
+def tiny_tensors() -> Tensors:
+    """Return random float32 tensors, complete, of a size that keeps the softmax soft."""
+    rng = np.random.default_rng(11)
+
+    def random(*shape: int) -> NDArray[np.float32]:
+        return rng.normal(scale=0.3, size=shape).astype(np.float32)
+
+    tensors: Tensors = {
+        "embeddings.word_embeddings.weight": random(CONFIG.vocab, CONFIG.hidden),
+        "embeddings.position_embeddings.weight": random(CONFIG.positions, CONFIG.hidden),
+        "embeddings.token_type_embeddings.weight": random(CONFIG.token_types, CONFIG.hidden),
+    }
+    norms = ["embeddings.LayerNorm"]
+    for layer in range(CONFIG.layers):
+        norms += [f"encoder.layer.{layer}.attention.output.LayerNorm"]
+        norms += [f"encoder.layer.{layer}.output.LayerNorm"]
+    for norm in norms:
+        tensors[f"{norm}.weight"] = 1 + random(CONFIG.hidden)
+        tensors[f"{norm}.bias"] = random(CONFIG.hidden)
+    for linear in all_linears(CONFIG):
+        tensors[f"{linear.name}.weight"] = random(linear.out_features, linear.in_features)
+        tensors[f"{linear.name}.bias"] = random(linear.out_features)
+    return tensors
+
+
+def write_tiny_model(folder: Path, tensors: Tensors | None = None) -> Path:
+    """Write a model folder with mean pooling; return the folder."""
+    (folder / "1_Pooling").mkdir(parents=True)
+    modules = [
+        {"idx": 0, "name": "0", "path": "", "type": "sentence_transformers.models.Transformer"},
+        {
+            "idx": 1,
+            "name": "1",
+            "path": "1_Pooling",
+            "type": "sentence_transformers.models.Pooling",
+        },
+    ]
+    pooling = {"word_embedding_dimension": CONFIG.hidden, "pooling_mode_mean_tokens": True}
+    prompts = {"prompts": {"query": "a b ", "document": "c "}}
+    for name, value in {
+        "config.json": CONFIG.to_bert_config(),
+        "modules.json": modules,
+        "1_Pooling/config.json": pooling,
+        "config_sentence_transformers.json": prompts,
+    }.items():
+        (folder / name).write_text(json.dumps(value), encoding="utf-8")
+    build_wordpiece_tokenizer(VOCAB).save(str(folder / "tokenizer.json"))
+    save_file(tensors or tiny_tensors(), folder / "model.safetensors")
+    return folder

@@ -1,0 +1,115 @@
+"""`bge-micro convert`: folders and ONNX exports, through the functions of bge_micro.convert."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from bge_micro import SentenceTransformer
+from bge_micro.checkpoint import bundled_folder, load_folder
+
+from .conftest import Run
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+
+
+@pytest.fixture
+def export(tmp_path: Path) -> tuple[str, str]:
+    """Write a small made-up ONNX export and its vocabulary, and return their names."""
+    pytest.importorskip("onnx", reason="ONNX files need the extra bge-micro[convert]")
+    from checkpoint.made_up_onnx import VOCAB, Export
+
+    Export().save(tmp_path / "model.onnx")
+    (tmp_path / "vocab.txt").write_text("\n".join(VOCAB) + "\n")
+    return "model.onnx", "vocab.txt"
+
+
+def test_export_and_folder(run: Run, tmp_path: Path, export: tuple[str, str]) -> None:
+    onnx, vocab = export
+    result = run("convert", onnx, "int8", "--vocab", vocab)
+    assert (result.code, result.out, result.err) == (0, "int8: written\n", "")
+    side_file = load_folder(tmp_path / "int8").side_file
+    assert side_file is not None
+    assert side_file.source["repo_id"] == side_file.source["revision"] == "unknown"
+    vectors = SentenceTransformer(tmp_path / "int8").encode(["a b", "c"])
+
+    assert run("convert", "int8", "float32", "--compute-type", "float32").code == 0
+    weights = load_folder(tmp_path / "float32").tensors
+    assert weights["encoder.layer.0.output.dense.weight"].dtype == np.float32
+
+    assert run("convert", "int8", "again").code == 0
+    again = SentenceTransformer(tmp_path / "again").encode(["a b", "c"])
+    assert again.tobytes() == vectors.tobytes()
+
+
+def test_facts_for_the_record(run: Run, tmp_path: Path, export: tuple[str, str]) -> None:
+    onnx, vocab = export
+    facts = ("--repo-id", "some/model", "--revision", "v1")
+    more = ("--vocab", vocab, "--pooling", "cls", "--normalize")
+    assert run("convert", onnx, "out", *more, *facts).code == 0
+    checkpoint = load_folder(tmp_path / "out")
+    assert (checkpoint.pooling, checkpoint.normalize) == ("cls", True)
+    assert run("convert", "out", "copy", *facts).code == 0
+    for name in ("out", "copy"):
+        source = json.loads((tmp_path / name / "bge_micro.json").read_text())["source"]
+        assert (source["repo_id"], source["revision"]) == ("some/model", "v1")
+
+
+def test_nothing_is_overwritten(run: Run, tmp_path: Path, export: tuple[str, str]) -> None:
+    onnx, vocab = export
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "mine").write_text("")
+    before = sorted(tmp_path.rglob("*"))
+    result = run("convert", onnx, "out", "--vocab", vocab)
+    assert (result.code, result.out) == (1, "")
+    assert result.err == (
+        "bge-micro: error: out: exists and is not an empty folder; remove it first.\n"
+    )
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_official_refuses_another_export(run: Run, export: tuple[str, str]) -> None:
+    onnx, vocab = export
+    result = run("convert", onnx, "out", "--vocab", vocab, "--official")
+    assert result.code == 1
+    assert result.err.startswith("bge-micro: error: model.onnx: sha256 is ")
+    assert "expected ed65e36025aa94cb" in result.err
+
+
+def test_official(run: Run, tmp_path: Path) -> None:
+    pytest.importorskip("onnx", reason="ONNX files need the extra bge-micro[convert]")
+    shared = REPOSITORY.parent / "shared/model"
+    if not (shared / "model_quantized.onnx").is_file():
+        pytest.skip("the official ONNX export is not at hand (../shared/model)")
+    source, vocab = str(shared / "model_quantized.onnx"), str(shared / "vocab.txt")
+    assert run("convert", source, "out", "--vocab", vocab, "--official").code == 0
+    for path in bundled_folder().rglob("*"):
+        if path.is_file():
+            made = tmp_path / "out" / path.relative_to(bundled_folder())
+            assert made.read_bytes() == path.read_bytes()
+
+
+def test_missing_extra(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "onnx", None)
+    (tmp_path / "model.onnx").write_bytes(b"")
+    (tmp_path / "vocab.txt").write_text("a\n")
+    result = run("convert", "model.onnx", "out", "--vocab", "vocab.txt")
+    assert (result.code, result.out) == (1, "")
+    assert result.err == (
+        "bge-micro: error: Reading ONNX files needs the onnx package; "
+        "install it with: pip install 'bge-micro[convert]'\n"
+    )
+
+
+@pytest.mark.parametrize("missing", ["model.onnx", "vocab.txt"])
+def test_missing_files(run: Run, tmp_path: Path, export: tuple[str, str], missing: str) -> None:
+    onnx, vocab = export
+    (tmp_path / missing).unlink()
+    result = run("convert", onnx, "out", "--vocab", vocab)
+    assert result.code == 1
+    assert result.err.startswith(f"bge-micro: error: {missing}: ")
+    assert not (tmp_path / "out").exists()

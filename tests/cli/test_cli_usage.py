@@ -1,0 +1,146 @@
+"""Command lines that make no sense, help, and errors as one line."""
+
+from __future__ import annotations
+
+import importlib.metadata
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import bge_micro
+from bge_micro import SentenceTransformer, __version__, engine, inputs, outputs
+from bge_micro.checkpoint import modules, side_file
+from bge_micro.cli import convert, embed, main, parser
+
+from .conftest import Run
+
+COMMANDS = ("embed", "similarity", "info", "convert")
+
+
+def test_version(capsys: pytest.CaptureFixture[str]) -> None:
+    for option in ("-V", "--version"):
+        with pytest.raises(SystemExit, match=r"^0$"):
+            main([option])
+        assert capsys.readouterr().out == f"bge-micro {__version__}\n"
+
+
+def test_help_names_the_commands(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit, match=r"^0$"):
+        main(["--help"])
+    out = capsys.readouterr().out
+    assert all(command in out for command in COMMANDS)
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_help_of_commands(command: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit, match=r"^0$"):
+        main([command, "--help"])
+    assert capsys.readouterr().out.startswith(f"usage: bge-micro {command} ")
+
+
+@pytest.mark.parametrize(
+    ("argv", "message"),
+    [
+        ([], "the following arguments are required: COMMAND; see bge-micro --help"),
+        (["fly"], "argument COMMAND: invalid choice: 'fly'"),
+        (["embed"], "no texts: give TEXT arguments, -i FILE, or - for standard input"),
+        (["similarity"], "no texts: give TEXT arguments, -i FILE, or - for standard input"),
+        (["embed", "a", "-i", "f"], "give texts as arguments or by -i, not both"),
+        (["embed", "a", "-"], "- stands for standard input and goes alone"),
+        (["embed", "a", "--nonsense"], "unrecognized arguments: --nonsense"),
+        (["embed", "a", "--norm"], "unrecognized arguments: --norm"),
+        (["embed", "a", "--threads", "0"], "argument --threads: '0' is not a positive number"),
+        (["embed", "a", "--threads", "x"], "argument --threads: 'x' is not a positive number"),
+        (["embed", "a", "--batch-size", "-1"], "argument --batch-size: '-1' is not a positive"),
+        (["embed", "a", "--truncate-dim", "1.5"], "argument --truncate-dim: '1.5' is not a"),
+        (["embed", "a", "--precision", "int4"], "argument --precision: invalid choice: 'int4'"),
+        (["embed", "a", "--compute-type", "int4"], "argument --compute-type: invalid choice"),
+        (["embed", "a", "--prompt", "x", "--prompt-name", "y"], "not allowed with argument"),
+        (["embed", "a", "--format", "npy"], "npy goes to a file only: give -o FILE"),
+        (["embed", "a", "--format", "npz"], "npz goes to a file only: give -o FILE"),
+        (["embed", "a", "-o", "x.txt"], "x.txt does not say its format: let it end in .npy, .npz,"),
+        (["embed", "a", "-o", "x.npy", "--with-text"], "--with-text applies to JSONL only, not to"),
+        (["embed", "-i", "x.json"], "x.json may be one JSON value, which is not read"),
+        (["similarity", "a"], "similarity compares texts: give two or more"),
+        (["convert", "a"], "the following arguments are required: OUT"),
+        (["convert", "a.onnx", "b"], "an ONNX export holds no vocabulary: give --vocab FILE"),
+        (["convert", "a", "b", "--vocab", "c"], "--vocab applies to ONNX exports, and SOURCE does"),
+        (["convert", "a", "b", "--official"], "--official applies to ONNX exports"),
+        (["convert", "a", "b", "--normalize"], "--normalize applies to ONNX exports"),
+        (
+            ["convert", "a.onnx", "b", "--compute-type", "float32"],
+            "--compute-type applies to folders; an export's integers stay as they are",
+        ),
+        (
+            ["convert", "a.onnx", "b", "--vocab", "v", "--official", "--pooling", "cls"],
+            "--pooling is already said by --official",
+        ),
+        (
+            ["convert", "a.onnx", "b", "--vocab", "v", "--official", "--repo-id", "x/y"],
+            "--repo-id is already said by --official",
+        ),
+    ],
+)
+def test_usage_errors(run: Run, argv: list[str], message: str) -> None:
+    result = run(*argv)
+    assert (result.code, result.out) == (2, "")
+    assert result.err.startswith("bge-micro: error: ")
+    assert message in result.err
+    assert result.err.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("argv", "message"),
+    [
+        (["embed", "-i", "none.txt"], "none.txt: No such file or directory"),
+        (["embed", "-i", "."], ".: Is a directory"),
+        (["embed", "a", "--model", "./none"], "none: expected a model folder, found no folder"),
+        (
+            ["embed", "a", "--prompt-name", "query"],
+            "default_prompt_name is 'query'; prompts of this model: none.",
+        ),
+        (["embed", "a", "--threads", "100000"], "threads is 100000, expected 1 to 1024."),
+        (["embed", "a", "-o", "no/x.npy"], "no/x.npy: the folder "),
+        (
+            ["embed", "a", "-o", "folder.npy"],
+            "folder.npy: is a folder, expected the name of a file",
+        ),
+        (["convert", "none", "out"], "none: expected a model folder, found no folder there."),
+    ],
+)
+def test_failures(run: Run, tmp_path: Path, argv: list[str], message: str) -> None:
+    (tmp_path / "folder.npy").mkdir()
+    result = run(*argv)
+    assert (result.code, result.out) == (1, "")
+    assert result.err.startswith(f"bge-micro: error: {message}")
+    assert result.err.count("\n") == 1
+
+
+def test_environment_that_makes_no_sense(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(bge_micro, "SentenceTransformer", SentenceTransformer)  # not a cached one
+    monkeypatch.setenv("BGE_MICRO_ISA", "z80")
+    for argv in (["embed", "a"], ["info"]):
+        result = run(*argv)
+        assert result.code == 1
+        assert result.err.startswith("bge-micro: error: BGE_MICRO_ISA is 'z80'; this build has ")
+
+
+def test_names_are_those_of_the_library() -> None:
+    assert parser.COMPUTE_TYPES == engine.COMPUTE_TYPES == side_file.COMPUTE_TYPES
+    assert parser.TRUNCATIONS == engine.TRUNCATIONS
+    assert parser.ERRORS == inputs.ERRORS
+    assert tuple(outputs.PRECISIONS) == embed.PRECISIONS
+    assert convert.POOLINGS == modules.POOLINGS
+
+
+def test_entry_point() -> None:
+    (script,) = importlib.metadata.entry_points(group="console_scripts", name="bge-micro")
+    assert script.load() is main
+
+
+def test_option_before_and_after_texts(run: Run, tmp_path: Path) -> None:
+    assert run("embed", "-o", "a.npy", "--normalize", "x", "y").code == 0
+    assert run("embed", "x", "y", "-o", "b.npy", "--normalize").code == 0
+    assert (tmp_path / "a.npy").read_bytes() == (tmp_path / "b.npy").read_bytes()
+    assert np.load(tmp_path / "a.npy").shape == (2, 384)
