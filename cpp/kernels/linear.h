@@ -149,29 +149,33 @@ struct Int8Tile {
       }
     }
     for (int p = 0; p < kPanels; ++p) {
-      for (int r = 0; r < kRows; ++r) {
-        finish(sums + r * kTileColumns + p * kLanes, row + r, (panel + p) * kLanes);
-      }
+      finish(sums + p * kLanes, kTileColumns, {row, row + kRows}, (panel + p) * kLanes);
     }
   }
 
-  // int32 dot product -> float output. With code = q, zero point z, weight w:
+  // int32 dot products of some rows and 16 columns -> outputs. With code = q, zero point z, weight
+  // w:
   //   sum (q - z) w = sum q w - z * sum w, and where panels hold w + 128 (ByteForm::kOffset)
   //   sum q w = sum q (w + 128) - 128 * sum q.
   // Codes stored plus an offset have a zero point that much higher.
-  BGE_INLINE void finish(const std::int32_t* sums, int row, int column) const {
+  // A function of its own, because inlined into every tile shape it makes most of the code.
+  __attribute__((noinline)) void finish(const std::int32_t* sums, int sum_stride, Range rows,
+                                        int column) const {
     using F = typename Isa::F;
     using I = typename Isa::I;
-    I correction = Isa::imul(Isa::isplat(input.zero_point[row] + Dot::kCodeOffset),
-                             Isa::iload(weights.column_sums + column));
-    if constexpr (Dot::kByteForm == ByteForm::kOffset) {
-      correction = Isa::iadd(correction, Isa::isplat(128 * input.code_sum[row]));
+    const I column_sums = Isa::iload(weights.column_sums + column);
+    const F scales = Isa::load(weights.scales + column);
+    const F bias = Isa::load(weights.bias + column);
+    for (int row = rows.begin; row < rows.end; ++row, sums += sum_stride) {
+      I correction = Isa::imul(Isa::isplat(input.zero_point[row] + Dot::kCodeOffset), column_sums);
+      if constexpr (Dot::kByteForm == ByteForm::kOffset) {
+        correction = Isa::iadd(correction, Isa::isplat(128 * input.code_sum[row]));
+      }
+      const F scale = Isa::mul(Isa::splat(input.scale[row]), scales);
+      F y = Isa::fma(Isa::to_float(Isa::isub(Isa::iload(sums), correction)), scale, bias);
+      if (epilogue == Epilogue::kBiasGelu) y = gelu<Isa>(y);
+      Isa::store(out + static_cast<std::size_t>(row) * stride + column, y);
     }
-    const F scale = Isa::mul(Isa::splat(input.scale[row]), Isa::load(weights.scales + column));
-    F y = Isa::fma(Isa::to_float(Isa::isub(Isa::iload(sums), correction)), scale,
-                   Isa::load(weights.bias + column));
-    if (epilogue == Epilogue::kBiasGelu) y = gelu<Isa>(y);
-    Isa::store(out + static_cast<std::size_t>(row) * stride + column, y);
   }
 };
 
