@@ -184,11 +184,11 @@ struct Int8Attention {
       const float* row = scores + static_cast<std::size_t>(r) * static_cast<std::size_t>(keys);
       F top = Isa::load(row);
       for (int t = kLanes; t < keys; t += kLanes) top = Isa::max(Isa::load(row + t), top);
-      const F shift = exp_255_shift<Isa>(Isa::splat(max_lanes<Isa>(top)));
+      const F highest = Isa::splat(max_lanes<Isa>(top));
       F exact = Isa::splat(0.0f);
       I rounded = Isa::isplat(0);
       for (int t = 0; t < keys; t += kLanes, codes += kLanes) {
-        const F root = exp_255_root<Isa>(Isa::load(row + t), shift);
+        const F root = exp_255_root<Isa>(Isa::sub(Isa::load(row + t), highest));
         const I level = round_square<Isa>(root);
         exact = Isa::fma(root, root, exact);
         rounded = Isa::iadd(rounded, level);

@@ -1,0 +1,1 @@
+"""How near the vectors come to exact arithmetic on the same weights."""

@@ -1,0 +1,53 @@
+"""Scores of four tasks against those of the same weights in exact (float64) arithmetic.
+
+The data and the scoring are third-party research material that stands beside the repository, in
+../shared/eval, or nowhere.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import io
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bge_micro import SentenceTransformer
+
+EVALUATE = Path(__file__).resolve().parents[3] / "shared" / "eval" / "evaluate.py"
+
+EXACT_SCORES = {
+    "STSBenchmark": 81.70,
+    "SICK-R": 73.39,
+    "Banking77Classification": 80.59,
+    "SciFact": 63.70,
+}
+
+
+def load_evaluate() -> Any:
+    """Import evaluate.py from where it stands."""
+    spec = importlib.util.spec_from_file_location("evaluate", EVALUATE)
+    assert spec
+    assert spec.loader
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not EVALUATE.is_file(), reason="the tasks are not at hand (../shared/eval)")
+@pytest.mark.filterwarnings("default")  # scikit-learn's, about its own defaults
+def test_int8_scores_are_those_of_exact_arithmetic() -> None:
+    pytest.importorskip("scipy")
+    pytest.importorskip("sklearn")
+    evaluate = load_evaluate()
+    encode = SentenceTransformer(compute_type="int8").encode
+    results = evaluate.run(encode, list(EXACT_SCORES), card=None, out=io.StringIO())
+    differences = []
+    for task, exact in EXACT_SCORES.items():
+        score = 100 * results[task][evaluate.TASKS[task]["main"]]
+        differences.append(score - exact)
+        print(f"{task:25s} {score:6.2f}  exact {exact:6.2f}  difference {score - exact:+.2f}")
+    assert max(map(abs, differences)) <= 0.3
+    assert abs(sum(differences)) / len(differences) <= 0.1

@@ -1,0 +1,149 @@
+"""Made-up models for the core's Model class, and a short way to run them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bge_micro import _core
+from core.isas import Floats
+
+Tensors = dict[str, NDArray[Any]]
+Text = NDArray[np.int32]  # token ids
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """The config that the core wants; also the one that tests/reference.py wants."""
+
+    layers: int = 2
+    hidden: int = 64
+    heads: int = 4
+    intermediate: int = 128
+    vocabulary: int = 60
+    positions: int = 512
+    token_types: int = 2
+    norm_epsilon: float = 1e-12
+
+    @property
+    def layer_norm_eps(self) -> float:
+        return self.norm_epsilon
+
+    @property
+    def linears(self) -> dict[str, tuple[int, int]]:
+        """Every linear's name, without its layer, and its outputs and inputs."""
+        return {
+            "attention.self.query": (self.hidden, self.hidden),
+            "attention.self.key": (self.hidden, self.hidden),
+            "attention.self.value": (self.hidden, self.hidden),
+            "attention.output.dense": (self.hidden, self.hidden),
+            "intermediate.dense": (self.intermediate, self.hidden),
+            "output.dense": (self.hidden, self.intermediate),
+        }
+
+
+def random_tensors(sizes: Sizes, int8: bool = True, factors: bool = True, seed: int = 0) -> Tensors:
+    """Return all tensors of a model with random weights, of about the size trained ones have."""
+    rng = np.random.default_rng(seed)
+
+    def normal(*shape: int, size: float = 1.0) -> Floats:
+        return (size * rng.standard_normal(shape)).astype(np.float32)
+
+    words = "embeddings.word_embeddings"
+    tensors: Tensors = {
+        "embeddings.position_embeddings.weight": normal(sizes.positions, sizes.hidden, size=0.3),
+        "embeddings.token_type_embeddings.weight": normal(sizes.token_types, sizes.hidden),
+    }
+    shape = (sizes.vocabulary, sizes.hidden)
+    if int8:
+        tensors[f"{words}.weight"] = rng.integers(-128, 128, shape).astype(np.int8)
+        tensors[f"{words}.scale"] = np.array([0.01], np.float32)
+    else:
+        tensors[f"{words}.weight"] = normal(*shape)
+    norms = ["embeddings.LayerNorm"]
+    for layer in (f"encoder.layer.{i}" for i in range(sizes.layers)):
+        norms += [f"{layer}.attention.output.LayerNorm", f"{layer}.output.LayerNorm"]
+        factor = np.exp(normal(sizes.hidden, size=0.3))  # one for query, key and value
+        for linear, (outputs, inputs) in sizes.linears.items():
+            name = f"{layer}.{linear}"
+            tensors[f"{name}.bias"] = normal(outputs, size=0.1)
+            if not int8:
+                tensors[f"{name}.weight"] = normal(outputs, inputs, size=inputs**-0.5)
+                continue
+            tensors[f"{name}.weight"] = rng.integers(-127, 128, (outputs, inputs)).astype(np.int8)
+            scale = np.exp(normal(outputs, size=0.3)) / (73 * np.sqrt(inputs))
+            tensors[f"{name}.weight_scale"] = scale.astype(np.float32)
+            if factors and "self" in linear:
+                tensors[f"{name}.input_factor"] = factor
+            elif factors and linear == "output.dense":
+                tensors[f"{name}.input_factor"] = np.exp(normal(inputs, size=0.3))
+    for norm in norms:
+        tensors[f"{norm}.weight"] = 1 + normal(sizes.hidden, size=0.1)
+        tensors[f"{norm}.bias"] = normal(sizes.hidden, size=0.1)
+    return tensors
+
+
+def make_model(sizes: Sizes, tensors: Tensors, compute_type: str, isa: str = "") -> _core.Model:
+    return _core.Model(asdict(sizes), tensors, compute_type, isa)
+
+
+def random_texts(sizes: Sizes, lengths: Sequence[int], seed: int = 0) -> list[Text]:
+    rng = np.random.default_rng(seed)
+    return [rng.integers(0, sizes.vocabulary, n).astype(np.int32) for n in lengths]
+
+
+def ragged(texts: Sequence[Text]) -> tuple[Text, NDArray[np.int64]]:
+    """Return the texts' ids end to end, and where each begins."""
+    offsets = np.cumsum([0, *map(len, texts)])
+    return np.concatenate([np.zeros(0, np.int32), *texts]), offsets.astype(np.int64)
+
+
+def encode(
+    model: _core.Model,
+    sizes: Sizes,
+    texts: Sequence[Text],
+    *,
+    pooling: str = "mean",
+    dimensions: int | None = None,
+    normalize: bool = False,
+    precision: str = "float32",
+    threads: int = 1,
+) -> NDArray[Any]:
+    """Return one row a text."""
+    dimensions = dimensions or sizes.hidden
+    columns = (dimensions + 7) // 8 if "binary" in precision else dimensions
+    dtype = {"float32": "f4", "int8": "i1", "binary": "i1"}.get(precision, "u1")
+    vectors = np.full((len(texts), columns), -77, np.int8).astype(dtype)
+    model.encode(
+        *ragged(texts),
+        pooling=pooling,
+        dimensions=dimensions,
+        normalize=normalize,
+        precision=precision,
+        threads=threads,
+        vectors=vectors,
+    )
+    return vectors
+
+
+def encode_tokens(
+    model: _core.Model, sizes: Sizes, texts: Sequence[Text], threads: int = 1
+) -> Floats:
+    """Return the token embeddings of all texts, end to end."""
+    ids, offsets = ragged(texts)
+    rows = np.full((len(ids), sizes.hidden), np.nan, np.float32)
+    model.encode(
+        ids,
+        offsets,
+        pooling="mean",
+        dimensions=sizes.hidden,
+        normalize=False,
+        precision="float32",
+        threads=threads,
+        token_embeddings=rows,
+    )
+    return rows

@@ -1,0 +1,139 @@
+"""The core's own GELU and exp: how close they come, and what they are exactly at the edges.
+
+Neither is exposed by itself. GELU is seen through a float32 layer whose weights are the identity,
+exp through the attention of two tokens, where a probability is exp(s) / (1 + exp(s)).
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bge_micro import _core
+from core.isas import SUPPORTED, Floats, assert_same_bits
+
+Exact = NDArray[np.float64]
+WIDTH = 64
+EXP_12 = math.exp(-12)
+
+
+def gelu(isa: str, x: Floats) -> Floats:
+    """Return the kernel's GELU of x [n], n a multiple of 64; a negative zero becomes zero."""
+    rows = x.reshape(-1, WIDTH)
+    identity, zeros = np.eye(WIDTH, dtype=np.float32), np.zeros(WIDTH, np.float32)
+    return _core.kernels.linear(
+        isa,
+        "float32",
+        rows,
+        identity,
+        None,
+        zeros,
+        None,
+        True,
+        (0, len(rows)),
+        (0, WIDTH // 16),
+    ).reshape(-1)
+
+
+def exact_gelu(x: Floats) -> Exact:
+    return np.array([v * 0.5 * math.erfc(-v / math.sqrt(2)) for v in x.tolist()])
+
+
+def in_rows(values: list[float]) -> Floats:
+    """Fill up to whole rows with zeros."""
+    padded = values + [0.0] * (-len(values) % WIDTH)
+    return np.array(padded, np.float32)
+
+
+def test_gelu_on_a_dense_grid(isa: str) -> None:
+    x = np.concatenate(
+        [
+            np.linspace(-7, 7, 64_000),
+            np.geomspace(1e-40, 1e30, 6_400),
+            -np.geomspace(1e-40, 1e30, 6_400),
+        ]
+    ).astype(np.float32)
+    y = gelu(isa, x)
+    error = np.abs(y - exact_gelu(x))
+    assert (error <= 3e-7 * np.maximum(1, np.abs(x))).all()
+    small = np.abs(x) < 1e-3  # where GELU is almost x / 2, the relative error counts too
+    assert (error[small] <= 1e-5 * np.abs(x[small]) + 1e-44).all()
+
+
+def test_gelu_at_the_edges(isa: str) -> None:
+    zeros = gelu(isa, in_rows([0.0, -0.0]))
+    assert_same_bits(zeros, np.zeros(WIDTH, np.float32))
+    large = in_rows([6.0, 6.5, 7.25, 10.0, 1e3, 1e10, 1e30, float(np.finfo(np.float32).max)])
+    assert_same_bits(gelu(isa, large), large)
+    tail = gelu(isa, -large)[large > 0]
+    assert ((tail <= 0) & (tail > -1e-7)).all()
+    assert len(set(tail.tolist())) == 1
+
+
+def test_gelu_grows_where_it_should(isa: str) -> None:
+    x = np.linspace(-0.7, 6, 6400, dtype=np.float32)
+    assert (np.diff(gelu(isa, x)) >= -2e-7).all()
+
+
+def test_gelu_has_the_same_bits_everywhere() -> None:
+    rng = np.random.default_rng(0)
+    bits = rng.integers(0, 2**32, 256_000, dtype=np.uint32)
+    x = bits.view(np.float32)
+    x[~np.isfinite(x)] = 0
+    expected = gelu("scalar", x)
+    assert np.isfinite(expected).all()
+    for isa in SUPPORTED:
+        assert_same_bits(gelu(isa, x), expected, isa)
+
+
+def two_token_attention(isa: str, compute_type: str, distances: Floats) -> Exact:
+    """Return the second key's probability where its score is `distance` below the first's.
+
+    One head of 16 a distance: the query is 4 * distance in one place (the score's scale is
+    1 / sqrt(16)), the keys are 0 and -1 there, the values 0 and 1.
+    """
+    heads, head_size = len(distances), 16
+    qkv = np.zeros((2, 3, heads, head_size), np.float32)
+    qkv[:, 0, :, 0] = 4 * distances
+    qkv[1, 1, :, 0] = -1
+    qkv[1, 2, :, :] = 1
+    context = _core.kernels.attention(isa, compute_type, qkv.reshape(2, -1), heads)
+    assert_same_bits(context[0], context[1])
+    probabilities: Exact = context[0].reshape(heads, head_size)[:, 0].astype(np.float64)
+    return probabilities
+
+
+def test_exp_in_float32_softmax(isa: str) -> None:
+    distances = np.concatenate([np.linspace(0, 87, 4000), np.geomspace(1e-40, 87, 1000)]).astype(
+        np.float32
+    )
+    distances = distances[distances < 87]
+    power = np.exp(-distances.astype(np.float64))
+    error = two_token_attention(isa, "float32", distances) / (power / (1 + power)) - 1
+    # 1.7e-7 of exp itself; the sum, the division and the product round by 6e-8 each.
+    assert np.abs(error).max() <= 1.7e-7 + 3 * 2.0**-24
+
+
+def test_exp_at_the_edges(isa: str) -> None:
+    distances = np.array([0, 1e-40, 87, 88, 104, 1e3, 1e10, 1e30], np.float32)
+    probabilities = two_token_attention(isa, "float32", distances)
+    np.testing.assert_array_equal(probabilities, [0.5, 0.5, 0, 0, 0, 0, 0, 0])
+
+
+def test_exp_in_8_bit_softmax(isa: str) -> None:
+    """With p0 = 255 and p1 = 255 exp(-distance), rounded to levels: half of what is lost is p1's.
+
+    Nothing falls below exp(-12), and the 14 padded keys have that much, too.
+    """
+    distances = np.concatenate([np.linspace(0, 13, 8000), [1e2, 1e4, 1e6, 1e10]]).astype(np.float32)
+    p1, padding = 255 * np.exp(-np.minimum(distances.astype(np.float64), 12)), 14 * 255 * EXP_12
+    total = 255 + p1 + padding
+    context = two_token_attention(isa, "int8", distances)
+    levels = np.rint(2 * context * total - total + 255)  # from (level + (total - 255 - level) / 2)
+    assert (np.abs(levels - p1) <= 0.5 + 1e-3).all()
+    assert levels[0] == 255
+    assert (np.diff(levels) <= 0).all()
+    expected = (levels + (total - 255 - levels) / 2) / total
+    np.testing.assert_allclose(context, expected, rtol=0, atol=1e-5)

@@ -1,0 +1,1 @@
+"""Same text, same bits: in any batch, on any thread count, instruction set and float mode."""
