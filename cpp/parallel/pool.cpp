@@ -121,9 +121,13 @@ class Pool {
       if (!spin_until(fresh)) {
         std::unique_lock<std::mutex> lock(mutex_);
         sleepers_.fetch_add(1);
-        work_.wait(lock, fresh);
+        while (!fresh()) {
+          work_.wait(lock);
+          // Cleared before looking for work: if the job is over by now, the next one must be able
+          // to wake this worker again.
+          notified_.store(false);
+        }
         sleepers_.fetch_sub(1);
-        notified_.store(false);
       }
       const std::uint64_t state = state_.load();
       if (worker < width_.load(std::memory_order_relaxed)) {

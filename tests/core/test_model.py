@@ -31,7 +31,8 @@ SIZES = [
 LENGTHS = [2, 15, 1, 17]
 SMALL = SIZES[1]
 # Every residue of 16, and both sides of what a chunk (48 rows) and a block (96 tokens) hold.
-SMALL_LENGTHS = [*range(1, 34), 47, 48, 49, 50, 63, 64, 65, 95, 96, 97, 98, 127, 130, 512]
+SMALL_LENGTHS = [*range(1, 18), 25, 31, 32, 33, 47, 48, 49, 50, 64, 95, 96, 97, 98, 130, 300]
+LONE = 21  # from here on, texts that are worth more than one thread
 
 
 def sizes_id(sizes: Sizes) -> str:
@@ -116,7 +117,7 @@ def test_same_bits_on_any_number_of_threads(isa: str, compute_type: str, threads
     model = make_model(SMALL, random_tensors(SMALL), compute_type, isa)
     texts = random_texts(SMALL, SMALL_LENGTHS)
     assert_same_bits(encode(model, SMALL, texts, threads=threads), expected, "all at once")
-    for i in range(30, len(texts)):  # a lone text is shared by all threads
+    for i in range(LONE, len(texts)):  # a lone text is shared by all threads
         alone = encode(model, SMALL, [texts[i]], threads=threads)
         assert_same_bits(alone, expected[i : i + 1], f"alone, {len(texts[i])} tokens")
 
@@ -177,6 +178,16 @@ def test_many_callers_at_once() -> None:
     with ThreadPoolExecutor(6) as callers:
         for finished in [callers.submit(call, threads) for threads in (1, 2, 3) * 2]:
             finished.result()
+
+
+def test_workers_keep_helping_after_many_short_texts() -> None:
+    """A worker that wakes too late to find work must be woken for the next job all the same."""
+    model = make_model(SMALL, random_tensors(SMALL), "float32", "scalar")
+    for text in random_texts(SMALL, [3] * 500):
+        encode(model, SMALL, [text], threads=3)
+    start = time.process_time() - time.thread_time()
+    encode(model, SMALL, random_texts(SMALL, [64] * 60), threads=3)
+    assert time.process_time() - time.thread_time() - start > 0.02, "nobody helped the caller"
 
 
 def test_the_tensors_may_go_once_the_model_is_made() -> None:

@@ -95,7 +95,7 @@ make_project_disk() {
   "$cache/root-amd64/usr/bin/python" -m compileall -q --invalidation-mode unchecked-hash project
   {
     echo "cd /project/repository"
-    echo "export PATH=/usr/bin:/bin HOME=/tmp LANG=C.UTF-8 COLUMNS=100 PYTHONPATH=/project/package"
+    echo "export PATH=/usr/bin:/bin HOME=/tmp LANG=C.UTF-8 TERM=dumb COLUMNS=100 PYTHONPATH=/project/package"
     echo "export PYTEST_ADDOPTS='-p no:cacheprovider --assert=plain' PYTHONDONTWRITEBYTECODE=1"
     for name in ${!BGE_MICRO_*}; do
       echo "export $name=${!name@Q}"

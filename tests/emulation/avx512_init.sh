@@ -1,5 +1,6 @@
 #!/bin/busybox sh
-# /init of the emulated machine: mounts its two disks, runs the command, tells the exit code, powers off.
+# /init of the emulated machine: mounts its two disks, runs the command, tells the exit code on the second serial
+# port, powers off.
 busybox mount -t devtmpfs dev /dev
 while read -r module; do
   busybox insmod "/modules/$module"
@@ -13,5 +14,5 @@ busybox mount -t tmpfs tmp /root/tmp
 busybox mount -o move /dev /root/dev
 
 busybox chroot /root /bin/busybox sh /project/command </root/dev/null >/root/dev/ttyS0 2>&1
-echo "exit code $?" >/root/dev/ttyS0
+echo $? >/root/dev/ttyS1
 busybox poweroff -f

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import os
-import re
 import subprocess
 import sys
 import time
@@ -23,42 +22,38 @@ romimage: file={cache}/parts/usr/share/bochs/BIOS-bochs-latest
 vgaromimage: file={cache}/parts/usr/share/vgabios/vgabios.bin
 pci: enabled=1, chipset=i440fx
 ata0: enabled=1, ioaddr1=0x1f0, ioaddr2=0x3f0, irq=14
-ata0-master: type=disk, path={root_disk}, mode=volatile, cylinders={root_cylinders}, heads=16, spt=63
-ata0-slave: type=disk, path={project_disk}, mode=volatile, cylinders={project_cylinders}, heads=16, spt=63
+ata0-master: type=disk, mode=volatile, {root_disk}
+ata0-slave: type=disk, mode=volatile, {project_disk}
 ata1: enabled=1, ioaddr1=0x170, ioaddr2=0x370, irq=15
 ata1-master: type=cdrom, path={boot_disc}, status=inserted
 boot: cdrom
 com1: enabled=1, mode=term, dev={terminal}
+com2: enabled=1, mode=file, dev=exit_code
 clock: sync=none
 log: bochs.log
 panic: action=fatal
 """
 
 
-def cylinders(disk: Path) -> int:
-    count, rest = divmod(disk.stat().st_size, CYLINDER)
+def disk_options(image: Path) -> str:
+    cylinders, rest = divmod(image.stat().st_size, CYLINDER)
     if rest:
-        raise SystemExit(f"{disk}: {rest} bytes beyond whole cylinders of {CYLINDER}")
-    return count
+        raise SystemExit(f"{image}: {rest} bytes beyond whole cylinders of {CYLINDER}")
+    return f"path={image}, cylinders={cylinders}, heads=16, spt=63"
 
 
-def serial_lines(emulator: subprocess.Popen[bytes], port: int):
-    """Yields the lines of the serial port until the emulator ends."""
+def show_serial_port(emulator: subprocess.Popen[bytes], port: int) -> None:
+    """Copy what comes out of the port to standard output until the emulator ends."""
     os.set_blocking(port, False)
-    pending = b""
     while True:
         ended = emulator.poll() is not None
         try:
-            pending += os.read(port, 65536)
+            sys.stdout.buffer.write(os.read(port, 65536).replace(b"\r", b""))
+            sys.stdout.buffer.flush()
         except BlockingIOError:
             if ended:
-                break
+                return
             time.sleep(0.05)
-        *lines, pending = pending.split(b"\n")
-        for line in lines:
-            yield line.decode(errors="replace").rstrip("\r")
-    if pending:
-        yield pending.decode(errors="replace")
 
 
 def main() -> int:
@@ -71,9 +66,10 @@ def main() -> int:
     port, terminal = os.openpty()
     Path("bochsrc").write_text(
         CONFIG.format(
-            **vars(given),
-            root_cylinders=cylinders(given.root_disk),
-            project_cylinders=cylinders(given.project_disk),
+            cache=given.cache,
+            boot_disc=given.boot_disc,
+            root_disk=disk_options(given.root_disk),
+            project_disk=disk_options(given.project_disk),
             terminal=os.ttyname(terminal),
         )
     )
@@ -85,21 +81,17 @@ def main() -> int:
             stdout=screen,
             stderr=screen,
         )
-    exit_code = None
     try:
-        for line in serial_lines(emulator, port):
-            if told := re.fullmatch(r"exit code (\d+)", line):
-                exit_code = int(told[1])
-            else:
-                print(line, flush=True)
+        show_serial_port(emulator, port)
     finally:
         emulator.kill()
         emulator.wait()
-    print(f"== {time.monotonic() - started:.0f} s", flush=True)
-    if exit_code is None:
+    print(f"== Ice Lake: {time.monotonic() - started:.0f} s", flush=True)
+    exit_code = Path("exit_code").read_text().strip()
+    if not exit_code:
         print("the machine stopped early:", Path("screen.txt").read_text()[-2000:], file=sys.stderr)
         return 2
-    return exit_code
+    return int(exit_code)
 
 
 if __name__ == "__main__":

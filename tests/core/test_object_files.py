@@ -1,0 +1,122 @@
+"""What the compiler made of the ISA files: nothing that a linker could mix up, and tight loops.
+
+Reads the object files that building this checkout leaves in build/ (`pip install .` does). Where
+there are none, as in the test of a wheel, there is nothing to read and the tests are skipped.
+"""
+
+from __future__ import annotations
+
+import platform
+import re
+import shutil
+import sys
+from pathlib import Path
+
+import pytest
+
+from bge_micro import _core
+from core.object_files import functions, inner_loops, section_sizes, symbols
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+ISAS = [name for name, _ in _core.instruction_sets()]
+MUTABLE_OR_RUN_AT_LOAD = (".data", ".bss", ".tdata", ".tbss", ".init_array", ".ctors", ".preinit")
+PLAIN_C = {"memcpy", "memmove", "memset", "memcmp", "__stack_chk_fail", "_GLOBAL_OFFSET_TABLE_"}
+
+# Multiply-adds in the innermost loop of the largest tile, as isa/lanes_*.h describe the tiles.
+TILES = {
+    "avx512vnni": {"vpdpbusd": 24, "vfmadd": 24},
+    "avx2": {"vpmaddubsw": 16, "vpmaddwd": 12, "vfmadd": 12},
+    "neon": {"sadalp": 16, "fmla": 24},
+    "neon_dotprod": {"sdot": 24, "fmla": 24},
+}
+# Instructions that an object file may not hold unless it is for a CPU that has them.
+X86 = {
+    "avx2": re.compile(r"\bv[a-z]|%ymm"),
+    "avx512vnni": re.compile(r"%zmm|%k[0-7]|%[xy]mm(1[6-9]|2\d|3[01])|\bvpdpbusd"),
+}
+ARM64 = {"neon_dotprod": re.compile(r"\b[su]dot\b")}
+
+
+def newest(files: list[Path]) -> float:
+    return max(file.stat().st_mtime for file in files)
+
+
+@pytest.fixture(scope="module")
+def build() -> Path:
+    """Return the folder of the object files, or skip."""
+    if not sys.platform.startswith("linux") or not shutil.which("objdump"):
+        pytest.skip("reading object files needs Linux and binutils")
+    folders = (REPOSITORY / "build").glob(f"*{platform.machine()}/CMakeFiles")
+    built = [folder for folder in folders if len([*folder.glob("isa_*.dir")]) == len(ISAS)]
+    if not built:
+        pytest.skip("no object files: `pip install .` in a checkout leaves them in build/")
+    folder = max(built, key=lambda folder: newest([*folder.glob("isa_*.dir/cpp/isa/*.o")]))
+    cpp = REPOSITORY / "cpp"
+    sources = [*cpp.glob("isa/*.h"), *cpp.glob("kernels/*.h"), cpp / "model/packed.h"]
+    if newest(sources) > newest([*folder.glob("isa_*.dir/cpp/isa/*.o")]):
+        pytest.skip("the object files in build/ are older than their sources: install again")
+    return folder
+
+
+@pytest.fixture(params=ISAS)
+def isa_object(request: pytest.FixtureRequest, build: Path) -> Path:
+    """Return the object file of each instruction set in turn."""
+    name = request.param
+    return build / f"isa_{name}.dir/cpp/isa/{name}.cpp.o"
+
+
+def test_the_table_is_the_only_symbol_defined(isa_object: Path) -> None:
+    """Whatever else a linker sees it could take for another file's, or give to another file."""
+    visible = [symbol for symbol in symbols(isa_object) if symbol.kind not in "abdrtNnU"]
+    assert len(visible) == 1, visible
+    assert re.fullmatch(r"bge::k\w+Kernels", visible[0].name), visible
+    assert visible[0].kind in "DR"  # data with a strong definition
+
+
+def test_nothing_but_plain_c_is_needed(isa_object: Path) -> None:
+    needed = {symbol.name for symbol in symbols(isa_object) if symbol.kind == "U"}
+    assert needed <= PLAIN_C
+
+
+def test_nothing_runs_at_load_and_nothing_is_mutable(isa_object: Path) -> None:
+    sizes = section_sizes(isa_object)
+    assert sizes[".text"] > 0
+    used = [name for name, size in sizes.items() if size and name != ".data.rel.ro.local"]
+    assert not [name for name in used if name.startswith(MUTABLE_OR_RUN_AT_LOAD)]
+    assert not [name for name in used if name.startswith((".text.startup", ".gnu.lto"))]
+    assert not [symbol for symbol in symbols(isa_object) if "_GLOBAL__sub_I" in symbol.name]
+
+
+def test_instructions_stay_in_the_files_of_their_cpus(build: Path) -> None:
+    """No path to a function of another object file may meet an instruction the CPU lacks."""
+    patterns = X86 if "avx2" in ISAS else ARM64
+    allowed = {"avx2": {"avx2"}, "avx512vnni": {"avx2", "avx512vnni"}}
+    objects = [*build.glob("**/*.o")]
+    assert len(objects) > len(ISAS)
+    for path in objects:
+        own = allowed.get(path.name.split(".")[0], {path.name.split(".")[0]})
+        for feature, pattern in patterns.items():
+            uses = any(
+                pattern.search(f"{instruction.mnemonic} {instruction.operands}")
+                for _, instructions in functions(path)
+                for instruction in instructions
+            )
+            assert uses == (feature in own), f"{path.name} and {feature}"
+
+
+@pytest.mark.parametrize("isa", [name for name in ISAS if name in TILES])
+def test_tiles_live_in_registers(build: Path, isa: str) -> None:
+    """The innermost loops of linears touch memory only to read rows and weights."""
+    loops = [
+        loop
+        for loop in inner_loops(build / f"isa_{isa}.dir/cpp/isa/{isa}.cpp.o")
+        if "linear_" in loop.function or "Tile" in loop.function
+    ]
+    for multiply_add, count in TILES[isa].items():
+        # A compiler may unroll the loop over the inner dimension, too.
+        tiles = [loop for loop in loops if loop.count(multiply_add) in (count, 2 * count)]
+        tiles = [loop for loop in tiles if len(loop.body) < 5 * loop.count(multiply_add)]
+        assert tiles, f"no loop of {count} {multiply_add}"
+        for loop in tiles:
+            assert not [i for i in loop.body if i.stores], loop.function
+            assert not [i for i in loop.body if i.reloads], loop.function
