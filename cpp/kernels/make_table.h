@@ -1,7 +1,8 @@
 // One kernel table from the templates; the last include of every isa/*.cpp.
 #pragma once
 
-#include "kernels/attention.h"
+#include "kernels/attention_float32.h"
+#include "kernels/attention_int8.h"
 #include "kernels/layernorm.h"
 #include "kernels/linear.h"
 #include "kernels/pool.h"

@@ -70,10 +70,16 @@ def section_sizes(path: Path) -> dict[str, int]:
     return {name: int(size, 16) for name, size in rows}
 
 
+def disassembly(path: Path) -> str:
+    """Return one line an instruction: address, tab, mnemonic, operands."""
+    return run("objdump", "-d", "--no-show-raw-insn", str(path))
+
+
 def functions(path: Path) -> Iterator[tuple[str, list[Instruction]]]:
     """Yield every function's mangled name and instructions."""
-    listing = run("objdump", "-d", "--no-show-raw-insn", str(path))
-    for name, text in re.findall(r"^[0-9a-f]+ <(.*)>:\n((?:.+\n)*)", listing, re.MULTILINE):
+    for name, text in re.findall(
+        r"^[0-9a-f]+ <(.*)>:\n((?:.+\n)*)", disassembly(path), re.MULTILINE
+    ):
         rows = re.findall(r"^ *([0-9a-f]+):\t(\S+)[ \t]*(.*)$", text, re.MULTILINE)
         yield name, [Instruction(int(at, 16), what, operands) for at, what, operands in rows]
 
