@@ -13,8 +13,8 @@ from core.isas import assert_same_bits
 from core.models import Sizes, Tensors, encode, encode_tokens, make_model, random_tensors
 from core.models import random_texts as texts_of
 
-SIZES = Sizes(layers=2, hidden=128, heads=4, intermediate=192)
-LENGTHS = [1, 2, 3, 16, 17, 49]
+SIZES = Sizes(layers=2, hidden=64, heads=2, intermediate=128)
+LENGTHS = [1, 2, 16, 17, 49]
 
 
 def change(tensors: Tensors, ending: str, how: Callable[[NDArray[np.float32]], object]) -> None:
@@ -40,7 +40,7 @@ def large_outliers(tensors: Tensors) -> None:
 
     def towering(values: NDArray[np.float32]) -> NDArray[np.float32]:
         values = values * np.float32(1e-3)
-        values[..., [5, 77, 127]] = [1e6, -3e5, 1e4]
+        values[..., [5, 37, 63]] = [1e6, -3e5, 1e4]
         return values
 
     change(tensors, "LayerNorm.weight", towering)
@@ -117,11 +117,13 @@ def test_same_bits(isa: str, name: str, compute_type: str) -> None:
     assert np.isfinite(expected).all()
     model = make_model(SIZES, tensors_of(name), compute_type, isa)
     texts = texts_of(SIZES, LENGTHS)
-    for threads in (1, 2, 3):
-        assert_same_bits(encode_tokens(model, SIZES, texts, threads), expected, f"{threads}")
-    for precision in ("int8", "uint8", "binary", "ubinary"):
-        vectors = encode(model, SIZES, texts, precision=precision, normalize=True)
-        scalar = make_model(SIZES, tensors_of(name), compute_type, "scalar")
-        assert_same_bits(
-            vectors, encode(scalar, SIZES, texts, precision=precision, normalize=True), precision
+    for threads in (1, 3):
+        rows = encode_tokens(model, SIZES, texts, threads)
+        assert_same_bits(rows, expected, f"{threads} threads")
+    scalar = make_model(SIZES, tensors_of(name), compute_type, "scalar")
+    for precision in ("float32", "int8"):
+        vectors, wanted = (
+            encode(each, SIZES, texts, precision=precision, normalize=True)
+            for each in (model, scalar)
         )
+        assert_same_bits(vectors, wanted, precision)

@@ -28,7 +28,7 @@ SIZES = [
     Sizes(layers=1, hidden=384, heads=12, intermediate=1536),
     Sizes(layers=1, hidden=768, heads=12, intermediate=3072),
 ]
-LENGTHS = [2, 15, 1, 17]
+LENGTHS = [2, 1, 17]
 SMALL = SIZES[1]
 # Every residue of 16, and both sides of what a chunk (48 rows) and a block (96 tokens) hold.
 SMALL_LENGTHS = [*range(1, 18), 25, 31, 32, 33, 47, 48, 49, 50, 64, 95, 96, 97, 98, 130, 300]

@@ -88,7 +88,8 @@ def random_floats(rng: np.random.Generator, n: int, exponents: range, mantissa_b
     top = rng.integers(0, 1 << mantissa_bits, n)
     mantissa = 1.0 + top / (1 << mantissa_bits)
     exponent = rng.integers(exponents.start, exponents.stop, n)
-    return (np.ldexp(mantissa, exponent) * rng.choice([-1.0, 1.0], n)).astype(np.float32)
+    floats: Floats = np.ldexp(mantissa * rng.choice([-1.0, 1.0], n), exponent).astype(np.float32)
+    return floats
 
 
 def test_the_oracle_knows_what_double_rounding_gets_wrong() -> None:
