@@ -1,6 +1,6 @@
 #!/bin/busybox sh
-# /init of the emulated machine: mounts its two disks, runs the command, tells the exit code on the second serial
-# port, powers off.
+# /init of the emulated machine: mounts its two disks, runs the command, tells the exit code on the
+# second serial port, powers off.
 busybox mount -t devtmpfs dev /dev
 while read -r module; do
   busybox insmod "/modules/$module"

@@ -1,4 +1,4 @@
-# Sourced by aarch64.sh, x86_64.sh and avx512.sh: a foreign Python with the project built for it.
+# Sourced by aarch64.sh, x86_64.sh and avx512.sh: a Python for another CPU, the project built for it.
 #
 # make_root ARCH      Debian's Python plus wheels from PyPI for that architecture, in $cache/root-ARCH
 # build_project ARCH  this checkout, compiled for that root, in $cache/project-ARCH
@@ -11,7 +11,7 @@ host_python=${PYTHON:-python3} # only its pip is used
 mkdir -p "$cache"
 
 wheels=(numpy tokenizers safetensors pytest hypothesis pybind11)
-default_command=(tests/golden/make_digests.py --check --compute-type int8)
+default_command=(tests/golden/make_digests.py --check --compute-type int8 --rows 0::10)
 
 # need COMMAND=PACKAGE...: installs the Debian packages whose commands are missing, or names them.
 need() {
@@ -102,7 +102,10 @@ WRAPPER
 
 machine_of() { case $1 in amd64) echo x86_64 ;; arm64) echo aarch64 ;; esac }
 
+# Runs of the same architecture wait for each other, because they share the folders of the cache.
 make_root() {
+  exec 9>"$cache/lock-$1"
+  flock 9
   need "qemu-$(machine_of "$1")-static=qemu-user-static"
   once "$cache/root-$1" unpack_root "$1" "$(machine_of "$1")"
 }
@@ -154,11 +157,11 @@ run_on_cpus() {
   shift
   cd "$repository"
   for cpu in "$@"; do
-    echo "== $cpu: python ${command[*]}"
+    echo "== ${cpu%%,*}: python ${command[*]}"
     started=$SECONDS
     QEMU_CPU=$cpu PYTHONPATH=$project PYTHONDONTWRITEBYTECODE=1 PYTEST_ADDOPTS="-p no:cacheprovider" \
       "$root/usr/bin/python" "${command[@]}" || failed=1
-    echo "== $cpu: $((SECONDS - started)) s"
+    echo "== ${cpu%%,*}: $((SECONDS - started)) s"
   done
   return "$failed"
 }
