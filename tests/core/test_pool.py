@@ -75,6 +75,13 @@ def test_poolings_of_special_rows(isa: str) -> None:
         assert_same_bits(pooled, pool("scalar", x, pooling), pooling)
 
 
+def test_the_later_of_two_zeros_is_the_maximum(isa: str) -> None:
+    """Of equal values the second is kept, and NEON's own maximum would prefer the positive zero."""
+    x = np.array([[0.0] * 16, [-0.0] * 16], np.float32)
+    assert_same_bits(pool(isa, x, "max"), x[1])
+    assert_same_bits(pool(isa, x[::-1].copy(), "max"), x[0])
+
+
 @pytest.mark.parametrize("normalize", [False, True])
 @pytest.mark.parametrize("dimensions", DIMENSIONS)
 def test_truncation_comes_before_normalisation(isa: str, dimensions: int, normalize: bool) -> None:
