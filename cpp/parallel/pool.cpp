@@ -121,10 +121,12 @@ class Pool {
       if (!spin_until(fresh)) {
         std::unique_lock<std::mutex> lock(mutex_);
         sleepers_.fetch_add(1);
+        // Cleared before each look for work. A notification that found nobody waiting, because
+        // the last sleeper was on its way out, must not count as one in flight for ever; and if
+        // the job is over by now, the next one must be able to wake this worker again.
+        notified_.store(false);
         while (!fresh()) {
           work_.wait(lock);
-          // Cleared before looking for work: if the job is over by now, the next one must be able
-          // to wake this worker again.
           notified_.store(false);
         }
         sleepers_.fetch_sub(1);
