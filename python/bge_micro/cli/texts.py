@@ -118,6 +118,21 @@ def open_texts(arguments: argparse.Namespace) -> Iterator[TextInput]:
             yield lines
 
 
+def read_calibration_texts(path: str) -> list[str]:
+    """Read a file of texts, one a line, or JSON lines with strings or the field "text".
+
+    Raises:
+        OSError: The file cannot be read.
+        ValueError: A line is bad, or there is none.
+    """
+    with open(path, "rb") as file:
+        rows = _line_rows(file, _input_format(path, "auto") == "jsonl", "text")
+        texts = [row.text for row in TextInput(rows, path, "line", "strict") if row.text.strip()]
+    if not texts:
+        raise ValueError(f"{path}: holds no texts; calibration needs some hundreds.")
+    return texts
+
+
 def _input_format(path: str, wanted: str) -> str:
     if wanted != "auto":
         return wanted
