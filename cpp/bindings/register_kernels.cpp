@@ -43,20 +43,17 @@ struct Prepared {
   AlignedBuffer codes;
   Floats scale;
   Ints zero_point;
-  Ints code_sum;
   OperandBuffers buffers;
 
   Prepared(const Floats& x, const ComputeKernels& compute)
       : codes(poisoned(static_cast<std::size_t>(x.size()) * compute.code_bytes + 1)),
         scale(x.shape(0)),
         zero_point(x.shape(0)),
-        code_sum(x.shape(0)),
-        buffers{codes.as<void>(), scale.mutable_data(), zero_point.mutable_data(),
-                code_sum.mutable_data()} {}
+        buffers{codes.as<void>(), scale.mutable_data(), zero_point.mutable_data()} {}
 
   Operand operand(const Floats& x, const ComputeKernels& compute) const {
     return {compute.code_bytes ? buffers.codes : x.data(), static_cast<std::size_t>(x.shape(1)),
-            buffers.scale, buffers.zero_point, buffers.code_sum};
+            buffers.scale, buffers.zero_point};
   }
 };
 
@@ -69,6 +66,9 @@ py::tuple quantize(const std::string& isa, const Floats& x, const std::optional<
     // A code is a byte, signed or plus 128: either way the low byte of code + offset.
     const std::uint8_t stored = static_cast<const std::uint8_t*>(prepared.buffers.codes)[i];
     codes.mutable_data()[i] = static_cast<std::int8_t>(stored - compute.code_offset);
+  }
+  for (py::ssize_t r = 0; r < x.shape(0); ++r) {
+    prepared.zero_point.mutable_data()[r] -= compute.code_offset;
   }
   return py::make_tuple(codes, prepared.scale, prepared.zero_point);
 }

@@ -103,6 +103,23 @@ struct Neon {
     return ieach([=](int i) { return vshlq_n_s32(a.part[i], N); });
   }
 
+  static BGE_INLINE I imax(I a, I b) {
+    return ieach([=](int i) { return vmaxq_s32(a.part[i], b.part[i]); });
+  }
+
+  template <int N>
+  static BGE_INLINE F upper(F v) {
+    if constexpr (N == 8) return {{v.part[2], v.part[3], v.part[2], v.part[3]}};
+    if constexpr (N == 4) return {{v.part[1], v.part[1], v.part[1], v.part[1]}};
+    return each([=](int) { return vextq_f32(v.part[0], v.part[0], N % 4); });
+  }
+  template <int N>
+  static BGE_INLINE I upper(I v) {
+    return float_to_bits(upper<N>(bits_to_float(v)));
+  }
+  static BGE_INLINE float first(F v) { return vgetq_lane_f32(v.part[0], 0); }
+  static BGE_INLINE std::int32_t first(I v) { return vgetq_lane_s32(v.part[0], 0); }
+
   static BGE_INLINE I load_bytes(const std::int8_t* p) {
     const int8x16_t bytes = vld1q_s8(p);
     const int16x8_t lo = vmovl_s8(vget_low_s8(bytes));
@@ -115,6 +132,15 @@ struct Neon {
     const int16x8_t hi = vcombine_s16(vmovn_s32(a.part[2]), vmovn_s32(a.part[3]));
     vst1q_s8(p, vcombine_s8(vmovn_s16(lo), vmovn_s16(hi)));
   }
+
+  // Codes of [0, 255] minus 128, for instructions that want both operands signed.
+  template <class Dot>
+  struct Unsigned : Dot {
+    static constexpr int kCodeOffset = -128;
+    static BGE_INLINE void store_codes(std::int8_t* p, I a) {
+      Dot::store_codes(p, iadd(a, isplat(kCodeOffset)));
+    }
+  };
 
   // Float tile: 6 rows x 16 columns = 24 accumulators, 4 weights, 1 broadcast of 32 registers.
   static constexpr int kFloatPanels = 1;
@@ -132,6 +158,7 @@ struct NeonBase : Neon {
     static constexpr int kRows = 4;
     using Code = std::int8_t;
     static constexpr int kCodeOffset = 0;
+    static constexpr int kWeightOffset = 0;
     struct Weights {
       int8x8_t pair[4];  // two columns each
     };
@@ -158,7 +185,8 @@ struct NeonBase : Neon {
     }
   };
   using LinearDot = Dot;
-  using AttentionDot = Dot;
+  using KeyDot = Dot;
+  using ValueDot = Unsigned<Dot>;
 };
 
 #if defined(__ARM_FEATURE_DOTPROD)
@@ -172,6 +200,7 @@ struct NeonDotprod : Neon {
     static constexpr int kRows = 6;
     using Code = std::int8_t;
     static constexpr int kCodeOffset = 0;
+    static constexpr int kWeightOffset = 0;
     struct Weights {
       int8x16_t quad[4];  // four columns each
     };
@@ -195,7 +224,8 @@ struct NeonDotprod : Neon {
     static BGE_INLINE void store_acc(std::int32_t* columns, Acc acc) { istore(columns, acc); }
   };
   using LinearDot = Dot;
-  using AttentionDot = Dot;
+  using KeyDot = Dot;
+  using ValueDot = Unsigned<Dot>;
 };
 #endif
 

@@ -41,7 +41,6 @@ struct OperandBuffers {
   void* codes = nullptr;               // [rows][width] of the ISA's code type
   float* scale = nullptr;              // [rows]
   std::int32_t* zero_point = nullptr;  // [rows]
-  std::int32_t* code_sum = nullptr;    // [rows]
 };
 
 // One head of one text: `qkv` points at the text's first row of the fused projection
