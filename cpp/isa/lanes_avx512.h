@@ -123,9 +123,10 @@ struct Avx512Vnni {
     }
   };
 
-  // Float tile: as above, 24 chains of FMA.
+  // Float tile: 6 rows x 32 columns, 12 chains of FMA where 8 cover its latency. 98 % of the FMA
+  // peak over the model's linears; 12 rows 94 %.
   static constexpr int kFloatPanels = 2;
-  static constexpr int kFloatRows = 12;
+  static constexpr int kFloatRows = 6;
 };
 
 }  // namespace

@@ -178,9 +178,9 @@ struct Int8Tile {
 
   // int32 dot products of some rows and 16 columns -> outputs. With code q, zero point z, weight w:
   //   sum (q - z) w = sum q w - z * sum w.
-  // A function of its own, because inlined into every tile shape it makes most of the code.
-  __attribute__((noinline)) void finish(const std::int32_t* sums, int sum_stride, Range rows,
-                                        int column) const {
+  // Inlined into every tile shape, which costs 24 KB of code an ISA and gains 3 % of a linear over
+  // 384 features: its loads and stores then overlap with the next tile's products.
+  BGE_INLINE void finish(const std::int32_t* sums, int sum_stride, Range rows, int column) const {
     using F = typename Isa::F;
     using I = typename Isa::I;
     const I column_sums = Isa::iload(weights.column_sums + column);
