@@ -8,7 +8,10 @@ namespace bge {
 
 extern const KernelTable kScalarKernels;
 #if defined(BGE_MICRO_X86)
+extern const KernelTable kSse41Kernels;
 extern const KernelTable kAvx2Kernels;
+extern const KernelTable kAvxVnniKernels;
+extern const KernelTable kAvx512VlVnniKernels;
 extern const KernelTable kAvx512VnniKernels;
 #elif defined(BGE_MICRO_ARM64)
 extern const KernelTable kNeonKernels;
