@@ -79,20 +79,34 @@ CpuFeatures detect_cpu() {
 
 #elif defined(BGE_MICRO_ARM64)
 
+#if defined(__APPLE__)
+namespace {
+
+bool system_has(const char* feature) {
+  int value = 0;
+  std::size_t size = sizeof value;
+  return sysctlbyname(feature, &value, &size, nullptr, 0) == 0 && value != 0;
+}
+
+}  // namespace
+#endif
+
 CpuFeatures detect_cpu() {
   CpuFeatures features;
   features.neon = true;
 #if defined(__linux__)
   constexpr unsigned long kDotprod = 1ul << 20;  // HWCAP_ASIMDDP
+  constexpr unsigned long kI8mm = 1ul << 13;     // HWCAP2_I8MM
   features.neon_dotprod = (getauxval(AT_HWCAP) & kDotprod) != 0;
+  features.neon_i8mm = features.neon_dotprod && (getauxval(AT_HWCAP2) & kI8mm) != 0;
 #elif defined(__APPLE__)
-  int value = 0;
-  std::size_t size = sizeof value;
-  features.neon_dotprod =
-      sysctlbyname("hw.optional.arm.FEAT_DotProd", &value, &size, nullptr, 0) == 0 && value != 0;
+  features.neon_dotprod = system_has("hw.optional.arm.FEAT_DotProd");
+  features.neon_i8mm = features.neon_dotprod && system_has("hw.optional.arm.FEAT_I8MM");
 #elif defined(_WIN32)
   constexpr DWORD kDotprod = 43;  // PF_ARM_V82_DP_INSTRUCTIONS_AVAILABLE
+  constexpr DWORD kI8mm = 66;     // PF_ARM_V82_I8MM_INSTRUCTIONS_AVAILABLE
   features.neon_dotprod = IsProcessorFeaturePresent(kDotprod) != 0;
+  features.neon_i8mm = features.neon_dotprod && IsProcessorFeaturePresent(kI8mm) != 0;
 #endif
   return features;
 }

@@ -10,6 +10,7 @@ struct CpuFeatures {
   bool avx512_vnni = false;   // AVX-512 F, BW, DQ, VL, VNNI; the OS saves zmm and masks
   bool neon = false;          // always, on aarch64
   bool neon_dotprod = false;  // ARMv8.2 dot product
+  bool neon_i8mm = false;     // as above, and 8-bit matrix products
 };
 
 CpuFeatures detect_cpu();

@@ -18,6 +18,7 @@ const std::vector<IsaEntry>& isa_list() {
         {&kAvx2Kernels, cpu.avx2_fma},
         {&kSse41Kernels, cpu.sse41},
 #elif defined(BGE_MICRO_ARM64)
+        {&kNeonI8mmKernels, cpu.neon_i8mm},
         {&kNeonDotprodKernels, cpu.neon_dotprod},
         {&kNeonKernels, cpu.neon},
 #endif

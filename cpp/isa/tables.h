@@ -16,6 +16,7 @@ extern const KernelTable kAvx512VnniKernels;
 #elif defined(BGE_MICRO_ARM64)
 extern const KernelTable kNeonKernels;
 extern const KernelTable kNeonDotprodKernels;
+extern const KernelTable kNeonI8mmKernels;
 #endif
 
 }  // namespace bge

@@ -143,6 +143,8 @@ struct Int8Tile {
       if constexpr (Dot::kByteForm == ByteForm::kPaired) {
         paired_tile<Dot, kRows, kTileColumns>(codes, input.stride, first, count, weights.extra,
                                               2 * panel + column / Dot::kColumns, sums + column);
+      } else if constexpr (requires { Dot::kOwnTile; }) {
+        Dot::template tile<kRows, kTileColumns>(codes, input.stride, first, count, sums + column);
       } else {
         dot_tile<Dot, kAcross, kRows, kTileColumns>(codes, input.stride, first, panel_bytes, count,
                                                     sums + column);

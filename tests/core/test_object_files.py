@@ -38,6 +38,7 @@ TILES = {
     "avx2": {"vpmaddubsw": 16, "vpmaddwd": 12, "vfmadd": 12},
     "neon": {"sadalp": 16, "fmla": 24},
     "neon_dotprod": {"sdot": 24, "fmla": 24},
+    "neon_i8mm": {"smmla": 24, "fmla": 24},
 }
 # Instructions beyond the baseline, each with a pattern for "mnemonic operands", and which object
 # files may hold them. What stands first in an object file's list must be there, too.
