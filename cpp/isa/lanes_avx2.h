@@ -123,7 +123,7 @@ struct Avx2 {
     _mm_storeu_si128(reinterpret_cast<__m128i*>(p), bytes);
   }
 
-  static BGE_INLINE __m256i broadcast4(const std::uint8_t* codes) {
+  static BGE_INLINE __m256i broadcast4(const void* codes) {
     std::int32_t four;
     __builtin_memcpy(&four, codes, sizeof four);
     return _mm256_set1_epi32(four);

@@ -3,6 +3,7 @@
 
 #include <immintrin.h>
 
+#include "isa/dots_vnni.h"
 #include "kernels/lanes.h"
 
 namespace bge {
@@ -70,11 +71,12 @@ struct Avx512Vnni {
   // Tile: 8 rows x 32 columns = 16 accumulators, 2 registers of weights, of the 32 there are.
   // One VPDPBUSD a cycle at a latency of 4 needs 4 chains at least; 16 also amortise the loads.
   // 12 rows were rejected: 87 % of the VPDPBUSD peak over the model's linears, 8 rows 93 %.
-  struct Dot {
+  struct Tile {
     static constexpr ByteForm kByteForm = ByteForm::kSigned;
     static constexpr int kColumns = 16;
     static constexpr int kPanels = 2;
     static constexpr int kRows = 8;
+    using I = __m512i;
     using Weights = __m512i;
     using Acc = __m512i;
     using Quad = __m512i;
@@ -88,40 +90,16 @@ struct Avx512Vnni {
       return _mm512_set1_epi32(four);
     }
     static BGE_INLINE Acc zero_acc() { return _mm512_setzero_si512(); }
+    static BGE_INLINE Acc dpbusd(Acc acc, __m512i u, __m512i s) {
+      return _mm512_dpbusd_epi32(acc, u, s);
+    }
     static BGE_INLINE void store_acc(std::int32_t* columns, Acc acc) {
       _mm512_storeu_si512(columns, acc);
     }
   };
-
-  // VPDPBUSD multiplies unsigned by signed bytes. Probabilities are unsigned by nature.
-  struct ValueDot : Dot {
-    using Code = std::uint8_t;
-    static constexpr int kCodeOffset = 0;
-    static BGE_INLINE void store_codes(Code* p, I a) {
-      store_bytes(reinterpret_cast<std::int8_t*>(p), a);
-    }
-    static BGE_INLINE Acc dot(Acc acc, Weights w, Quad codes) {
-      return _mm512_dpbusd_epi32(acc, codes, w);
-    }
-  };
-
-  // A linear's codes are stored plus 128; zero points are corrected for anyway.
-  struct LinearDot : ValueDot {
-    static constexpr int kCodeOffset = 128;
-    static BGE_INLINE void store_codes(Code* p, I a) {
-      ValueDot::store_codes(p, iadd(a, isplat(kCodeOffset)));
-    }
-  };
-
-  // Keys are packed plus 128, because what that adds to a query's scores is the same for all.
-  struct KeyDot : Dot {
-    using Code = std::int8_t;
-    static constexpr int kWeightOffset = 128;
-    static BGE_INLINE void store_codes(Code* p, I a) { store_bytes(p, a); }
-    static BGE_INLINE Acc dot(Acc acc, Weights w, Quad codes) {
-      return _mm512_dpbusd_epi32(acc, w, codes);
-    }
-  };
+  using LinearDot = VnniDots<Avx512Vnni, Tile>::LinearDot;
+  using KeyDot = VnniDots<Avx512Vnni, Tile>::KeyDot;
+  using ValueDot = VnniDots<Avx512Vnni, Tile>::ValueDot;
 
   // Float tile: 6 rows x 32 columns, 12 chains of FMA where 8 cover its latency. 98 % of the FMA
   // peak over the model's linears; 12 rows 94 %.

@@ -39,7 +39,7 @@ struct Int8Attention {
 
   unsigned char* key_steps;    // [padded / 16][head size / 4][64]
   float* key_scales;           // [head size]
-  unsigned char* value_steps;  // [head size / 16][tokens / 4, rounded up][64]
+  unsigned char* value_steps;  // [head size / 16][padded_values / 4][64]
   float* value_scales;         // [head size]
   float* value_means;          // [head size]
   std::int32_t* value_sums;    // [head size], sums of the codes
@@ -69,6 +69,11 @@ struct Int8Attention {
     is_key = carver.take<std::int32_t>(kLanes);
   }
 
+  // Steps come in pairs.
+  static BGE_INLINE int padded_values(int tokens) {
+    constexpr int kPair = 2 * kStepDepth;
+    return (tokens + kPair - 1) / kPair * kPair;
+  }
   // 127 / largest, or 0 where a feature or a row is (nearly) constant: its codes are then 0.
   static BGE_INLINE F inverse_scale(F largest) {
     return Isa::select_less(largest, Isa::splat(kSmallestRange), Isa::splat(0.0f),
@@ -137,7 +142,7 @@ struct Int8Attention {
       const F reach = Isa::max(Isa::sub(mean, all.low), above);
       const F inverse = inverse_scale(reach);
       I sum = Isa::isplat(0);
-      for (int t = 0; t < tokens; t += kStepDepth, step += kStepBytes) {
+      for (int t = 0; t < padded_values(tokens); t += kStepDepth, step += kStepBytes) {
         I codes[kStepDepth];
         for (int i = 0; i < kStepDepth; ++i) {
           const F v = t + i < tokens
@@ -212,7 +217,7 @@ struct Int8Attention {
     pack_values(query + 2 * task.hidden, stride, task.tokens, size);
     for (int i = 0; i < kLanes; ++i) is_key[i] = keys - kLanes + i < task.tokens ? -1 : 0;
     for (int r = 0; r < kQueryRows; ++r) level_zeros[r] = ValueDot::kCodeOffset;
-    const int value_rows = (task.tokens + kStepDepth - 1) / kStepDepth * kStepDepth;
+    const int value_rows = padded_values(task.tokens);
     const PackedLinear key_columns{size,    keys / kLanes, key_steps, nullptr,
                                    nullptr, nullptr,       nullptr,   {}};
     const PackedLinear value_columns{value_rows,   size / kLanes, value_steps, value_sums,

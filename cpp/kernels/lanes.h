@@ -33,6 +33,8 @@
 //   Quad load_codes4(const Code*)                       four codes, broadcast
 //   Acc zero_acc(), dot(Acc, Weights, Quad), store_acc(int32_t*, Acc)
 //   and for ByteForm::kPaired dot(Acc, Weights, Quad, Weights, Quad), two steps at once
+//   or, in place of the last two lines, kOwnTile and tile<rows>(): linear.h's dot_tile()
+//   for an instruction that takes more than four codes of one row; steps are even in number
 //
 // Rules that make the bits equal everywhere: a lane is an output; sums across lanes happen in
 // sum_lanes() only, by halving 16-8-4-2-1; multiply-adds fuse where fma() is written and nowhere

@@ -149,6 +149,8 @@ struct ProductTile {
       if constexpr (Dot::kByteForm == ByteForm::kPaired) {
         paired_tile<Dot, kRows>(codes, input.stride, first, count, weights.extra,
                                 2 * panel + column / Dot::kColumns, out + column, stride);
+      } else if constexpr (requires { Dot::kOwnTile; }) {
+        Dot::template tile<kRows>(codes, input.stride, first, count, out + column, stride);
       } else {
         dot_tile<Dot, kAcross, kRows>(codes, input.stride, first, panel_bytes, count, out + column,
                                       stride);
