@@ -130,9 +130,16 @@ void Engine::write_block(const Request& request, Block block, const Workspace& w
   if (!request.vectors) return;
   for (std::int64_t text = block.begin; text < block.end; ++text) {
     const std::size_t row = static_cast<std::size_t>(batch.offsets[text] - first);
-    kernels_.pool(request.pooling, workspace.hidden_states() + row * row_floats, batch.tokens(text),
-                  hidden, workspace.pooled());
-    kernels_.finish(request.output, workspace.pooled(),
+    const int skip = std::min(request.skip, batch.tokens(text) - 1);  // something is always pooled
+    kernels_.pool(request.pooling,
+                  workspace.hidden_states() + (row + static_cast<std::size_t>(skip)) * row_floats,
+                  batch.tokens(text) - skip, hidden, workspace.pooled());
+    float* vector = workspace.pooled();
+    if (request.normalize_whole) {
+      kernels_.finish({hidden, true, Precision::kFloat32}, workspace.pooled(), workspace.whole());
+      vector = workspace.whole();
+    }
+    kernels_.finish(request.output, vector,
                     request.vectors + static_cast<std::size_t>(text) * request.row_bytes);
   }
 }
@@ -145,6 +152,7 @@ void Engine::check(const Request& request) const {
     refuse("dimensions must be 1 to " + std::to_string(config.hidden) + ", not " +
            std::to_string(request.output.dimensions));
   }
+  if (request.skip < 0) refuse("skip must be at least 0, not " + std::to_string(request.skip));
   if (batch.texts > 0 && batch.offsets[0] != 0) refuse("offsets must begin with 0");
   for (std::int64_t text = 0; text < batch.texts; ++text) {
     const std::int64_t tokens = batch.offsets[text + 1] - batch.offsets[text];

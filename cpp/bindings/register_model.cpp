@@ -41,7 +41,8 @@ class Model {
   }
 
   void encode(const Ids& ids, const Offsets& offsets, const std::string& pooling, int dimensions,
-              bool normalize, const std::string& precision, int threads,
+              bool normalize, const std::string& precision, int threads, bool normalize_whole,
+              int skip,
               const std::optional<py::array>& vectors,
               const std::optional<py::array>& token_embeddings) const {
     Request request;
@@ -49,6 +50,8 @@ class Model {
     request.pooling = to_pooling(pooling);
     request.output = {dimensions, normalize, to_precision(precision)};
     request.threads = threads;
+    request.normalize_whole = normalize_whole;
+    request.skip = skip;
     if (vectors) {
       check_dtype(*vectors, "vectors", request.output.precision);
       request.row_bytes = row_bytes(request.output);
@@ -140,7 +143,8 @@ void register_model(py::module_& module) {
            py::arg("config"), py::arg("tensors"), py::arg("compute_type"), py::arg("isa") = "")
       .def("encode", &Model::encode, py::arg("ids"), py::arg("offsets"), py::kw_only(),
            py::arg("pooling"), py::arg("dimensions"), py::arg("normalize"), py::arg("precision"),
-           py::arg("threads"), py::arg("vectors") = py::none(),
+           py::arg("threads"), py::arg("normalize_whole") = false, py::arg("skip") = 0,
+           py::arg("vectors") = py::none(),
            py::arg("token_embeddings") = py::none())
       .def_property_readonly("isa", &Model::isa);
 }

@@ -30,6 +30,7 @@ class Workspace {
     codes_.reserve(kChunkRows * widest * compute.code_bytes);
     row_facts_.reserve(2 * kFactBytes);
     pooled_.reserve(hidden * sizeof(float));
+    whole_.reserve(hidden * sizeof(float));
     attention_.reserve(compute.attention_scratch(static_cast<int>(longest), config.head_size()));
   }
 
@@ -39,6 +40,7 @@ class Workspace {
   float* output() const { return output_.as<float>(); }                    // [kChunkRows][hidden]
   float* intermediate() const { return intermediate_.as<float>(); }  // [kChunkRows][intermediate]
   float* pooled() const { return pooled_.as<float>(); }              // [hidden]
+  float* whole() const { return whole_.as<float>(); }                // [hidden], normalised
   void* attention() const { return attention_.as<void>(); }
 
   OperandBuffers operand() const {  // [kChunkRows][widest]
@@ -50,14 +52,14 @@ class Workspace {
   std::size_t bytes() const {
     return hidden_states_.bytes() + query_key_value_.bytes() + context_.bytes() + output_.bytes() +
            intermediate_.bytes() + codes_.bytes() + row_facts_.bytes() + pooled_.bytes() +
-           attention_.bytes();
+           whole_.bytes() + attention_.bytes();
   }
 
  private:
   static constexpr std::size_t kFactBytes = kChunkRows * sizeof(std::int32_t);
 
   AlignedBuffer hidden_states_, query_key_value_, context_;
-  AlignedBuffer output_, intermediate_, codes_, row_facts_, pooled_, attention_;
+  AlignedBuffer output_, intermediate_, codes_, row_facts_, pooled_, whole_, attention_;
 };
 
 }  // namespace bge

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from typing import Any, Literal, overload
 
@@ -165,11 +165,12 @@ class EncodeMixin:
             if out is not None or ranges is not None or form.precision != "float32":
                 raise ValueError("out, ranges and precision apply to sentence embeddings only.")
             results = []
+            skip = self._engine.unpooled_tokens(settings["prefix"], self._max_seq_length)
             for ids, tokens in self._engine.token_embeddings(rows, **settings):
                 if output_value:
                     results.append(finish(tokens))
                 else:
-                    everything = self._everything(ids, tokens, form)
+                    everything = self._everything(ids, tokens, form, skip)
                     results.append({name: finish(array) for name, array in everything.items()})
                 advance(1)
         return results[0] if texts.single else results
@@ -290,7 +291,10 @@ class EncodeMixin:
         if dimensions is None:
             dimensions = hidden
         dimensions = min(check_positive("truncate_dim", dimensions), hidden)
-        return VectorForm(dimensions, normalize or self._engine.checkpoint.normalize, precision)
+        by_model = self._engine.checkpoint.normalize
+        # A Normalize module acts before truncation, and normalising again undoes what it did.
+        whole = by_model and dimensions < hidden and not normalize
+        return VectorForm(dimensions, (normalize or by_model) and not whole, precision, whole)
 
     def _vectors(
         self,
@@ -305,20 +309,20 @@ class EncodeMixin:
             self._engine.vectors(rows, form, target, **settings)
             return target
         limits = check_ranges(ranges, form)
-        floats = VectorForm(form.dimensions, form.normalize, "float32")
+        floats = replace(form, precision="float32")
         vectors = rows_for(None, len(rows), floats)
         self._engine.vectors(rows, floats, vectors, **settings)
         quantize_by_ranges(vectors, limits, target)
         return target
 
     def _everything(
-        self, ids: NDArray[np.int32], tokens: NDArray[np.float32], form: VectorForm
+        self, ids: NDArray[np.int32], tokens: NDArray[np.float32], form: VectorForm, skip: int
     ) -> dict[str, Array]:
         return {
             "input_ids": ids.astype(np.int64),
             "attention_mask": np.ones(len(ids), np.int64),
             "token_embeddings": tokens,
-            "sentence_embedding": self._engine.pool_ids(ids, form),
+            "sentence_embedding": self._engine.pool_ids(ids, form, skip),
         }
 
 

@@ -74,8 +74,8 @@ class Engine:
             f"weights={self.checkpoint.weights_sha256[:16]}",
             f"compute={self.compute_type}",
             f"numerics={_core.numerics_version}",
-            f"pooling={self.checkpoint.pooling}",
-            f"normalize={str(form.normalize).lower()}",
+            f"pooling={self.checkpoint.pooling}{'' if self.checkpoint.include_prompt else '-prompt'}",
+            f"normalize={'whole' if form.normalize_whole else str(form.normalize).lower()}",
             f"dimensions={form.dimensions}",
             f"precision={form.precision}",
         )
@@ -117,10 +117,11 @@ class Engine:
             advance: Called with the number of texts done, piece by piece.
         """
         truncated: list[int] = []
+        skip = self.unpooled_tokens(prefix, limit)
         for piece in self.pieces(texts):
             batch = self.tokenizer.ragged(texts[piece], limit, threads, prefix=prefix)
             self._note_truncated(batch, piece.start, truncation, limit, truncated)
-            self._run(batch, form, threads, vectors=out[piece])
+            self._run(batch, form, threads, skip=skip, vectors=out[piece])
             advance(piece.stop - piece.start)
         _warn_truncated(truncated, limit)
 
@@ -139,16 +140,28 @@ class Engine:
                 yield batch.ids[begin:end], rows[begin:end]
         _warn_truncated(truncated, limit)
 
-    def pool_ids(self, ids: NDArray[np.int32], form: VectorForm) -> NDArray[Any]:
-        """Return the vector of one text given as token ids."""
+    def unpooled_tokens(self, prefix: str, limit: int) -> int:
+        """Return how many of each text's first tokens are not pooled: the prompt's, or none."""
+        if self.checkpoint.include_prompt or not prefix:
+            return 0
+        return int(self.tokenizer.ragged([prefix], limit).counts[0]) - self.tokenizer.suffix_count
+
+    def pool_ids(self, ids: NDArray[np.int32], form: VectorForm, skip: int) -> NDArray[Any]:
+        """Return the vector of one text given as token ids, pooled without its first `skip`."""
         vectors = np.empty((1, form.columns), form.dtype)
         batch = RaggedBatch(ids, np.array([0, len(ids)], np.int64), np.array([False]))
-        self._run(batch, form, 1, vectors=vectors)
+        self._run(batch, form, 1, skip=skip, vectors=vectors)
         vector: NDArray[Any] = vectors[0]
         return vector
 
     def _run(
-        self, batch: RaggedBatch, form: VectorForm, threads: int, **outputs: NDArray[Any]
+        self,
+        batch: RaggedBatch,
+        form: VectorForm,
+        threads: int,
+        *,
+        skip: int = 0,
+        **outputs: NDArray[Any],
     ) -> None:
         self._core.encode(
             batch.ids,
@@ -158,6 +171,8 @@ class Engine:
             normalize=form.normalize,
             precision=form.precision,
             threads=threads,
+            normalize_whole=form.normalize_whole,
+            skip=skip,
             **outputs,
         )
 

@@ -52,7 +52,7 @@ class SentenceTransformer(EncodeMixin):
     number of Python threads at once. It pickles by its source, not its memory.
 
     Attributes:
-        prompts: Texts to put before a text, by name.
+        prompts: Texts to put before a text, by name; always with "query" and "document".
         default_prompt_name: The prompt used when encode is given none.
         truncate_dim: Length to which vectors are cut; None for full length.
         truncation: What happens to texts that are too long: "silent", "warn" or "error".
@@ -123,10 +123,10 @@ class SentenceTransformer(EncodeMixin):
         self._threads = int(choose_threads(threads).value)
         checkpoint = self._engine.checkpoint
         self._max_seq_length = checkpoint.max_seq_length
-        self.prompts = {**checkpoint.prompts, **(prompts or {})}
+        self.prompts = {"query": "", "document": "", **checkpoint.prompts, **(prompts or {})}
         self.default_prompt_name = default_prompt_name or checkpoint.default_prompt_name
         if self.default_prompt_name not in {None, *self.prompts}:
-            known = ", ".join(map(repr, self.prompts)) or "none"
+            known = ", ".join(map(repr, self.prompts))
             raise ValueError(
                 f"default_prompt_name is {self.default_prompt_name!r}; "
                 f"prompts of this model: {known}."

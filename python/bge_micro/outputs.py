@@ -19,11 +19,20 @@ PRECISIONS: dict[str, np.dtype[Any]] = {
 
 @dataclass(frozen=True)
 class VectorForm:
-    """The form of vectors: truncated to `dimensions`, then perhaps normalised, then quantised."""
+    """The form of vectors: truncated to `dimensions`, then perhaps normalised, then quantised.
+
+    Attributes:
+        dimensions: Their length.
+        normalize: Whether they are brought to unit length, after truncating.
+        precision: One of `PRECISIONS`.
+        normalize_whole: Whether the model brings them to unit length before they are truncated.
+            Not together with `normalize`, which would leave nothing of it.
+    """
 
     dimensions: int
     normalize: bool
     precision: str
+    normalize_whole: bool = False
 
     def __post_init__(self) -> None:
         """Check the precision."""

@@ -35,6 +35,8 @@ class Model:
         normalize: bool,
         precision: str,
         threads: int,
+        normalize_whole: bool = False,
+        skip: int = 0,
         vectors: NDArray[Any] | None = None,
         token_embeddings: NDArray[np.float32] | None = None,
     ) -> None: ...

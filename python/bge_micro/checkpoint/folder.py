@@ -34,6 +34,7 @@ class Checkpoint:
         config: The encoder's sizes.
         tensors: Read-only arrays under their BERT names, as `tensors.read_tensors` describes.
         pooling: "mean", "cls", "max" or "mean_sqrt_len_tokens".
+        include_prompt: Whether the pooling takes a prompt's tokens in.
         normalize: Whether the model brings its vectors to unit length.
         max_seq_length: Tokens of a text that are used, [CLS] and [SEP] included.
         tokenizer_file: tokenizer.json, or vocab.txt where the folder has only that.
@@ -49,6 +50,7 @@ class Checkpoint:
     config: EncoderConfig
     tensors: Tensors = field(repr=False)
     pooling: str
+    include_prompt: bool
     normalize: bool
     max_seq_length: int
     tokenizer_file: Path
@@ -107,6 +109,7 @@ def load_folder(path: str | Path, *, mmap: bool = False) -> Checkpoint:
         config=config,
         tensors=read_tensors(weights.tensors, config, weights.description),
         pooling=modules.pooling,
+        include_prompt=modules.include_prompt,
         normalize=modules.normalize,
         max_seq_length=limit,
         tokenizer_file=tokenizer_file,

@@ -30,12 +30,14 @@ class Modules:
     Attributes:
         transformer: The folder that holds config, weights and tokenizer.
         pooling: One of `POOLINGS`.
+        include_prompt: Whether a prompt's tokens are pooled with the text's.
         normalize: Whether vectors are brought to unit length.
         dimension: The size of the vectors that the pooling expects; None if not said.
     """
 
     transformer: Path
     pooling: str
+    include_prompt: bool
     normalize: bool
     dimension: int | None
 
@@ -76,7 +78,7 @@ def read_modules(folder: Path) -> Modules:
     """
     path = folder / "modules.json"
     if not path.exists():
-        return Modules(folder, "mean", normalize=False, dimension=None)
+        return Modules(folder, "mean", include_prompt=True, normalize=False, dimension=None)
     entries = read_json(path)
     if not isinstance(entries, list):
         raise CheckpointError(f"{path}: expected an array of modules, found {json_type(entries)}.")
@@ -90,8 +92,8 @@ def read_modules(folder: Path) -> Modules:
     folders = [subfolder for _, subfolder in modules]
     for normalize in folders[2:]:
         _check_normalize(normalize / "config.json")
-    pooling, dimension = _read_pooling(folders[1] / "config.json")
-    return Modules(folders[0], pooling, len(folders) > 2, dimension)
+    pooling, include_prompt, dimension = _read_pooling(folders[1] / "config.json")
+    return Modules(folders[0], pooling, include_prompt, len(folders) > 2, dimension)
 
 
 def read_transformer_settings(transformer: Path) -> TransformerSettings:
@@ -132,9 +134,10 @@ def read_model_settings(folder: Path) -> ModelSettings:
     if not isinstance(prompts, dict) or not all(isinstance(v, str) for v in prompts.values()):
         raise CheckpointError(f"{path}: prompts must map names to strings.")
     default = fields.get("default_prompt_name")
-    if default is not None and (not isinstance(default, str) or default not in prompts):
+    known = [*dict.fromkeys(("query", "document", *prompts))]
+    if default is not None and default not in known:
         raise CheckpointError(
-            f"{path}: default_prompt_name is {default!r}, expected null or one of {list(prompts)}."
+            f"{path}: default_prompt_name is {default!r}, expected null or one of {known}."
         )
     similarity = fields.get("similarity_fn_name")
     if similarity is not None and similarity not in SIMILARITY_FUNCTIONS:
@@ -168,8 +171,8 @@ def _read_module(path: Path, index: int, entry: Any) -> tuple[str, Path]:
     return kind.rpartition(".")[2], path.parent / relative
 
 
-def _read_pooling(path: Path) -> tuple[str, int | None]:
-    """Return the pooling mode and the dimension it is set up for."""
+def _read_pooling(path: Path) -> tuple[str, bool, int | None]:
+    """Return the pooling mode, whether prompts are pooled too, and the dimension."""
     fields = read_json_object(path)
     modes = fields.get("pooling_mode")
     if modes is None:
@@ -182,15 +185,13 @@ def _read_pooling(path: Path) -> tuple[str, int | None]:
             f"{path}: pooling {' + '.join(map(str, modes)) or 'none'} is not supported; "
             f"expected one of {', '.join(POOLINGS)}."
         )
-    if fields.get("include_prompt", True) is not True:
-        raise CheckpointError(
-            f"{path}: include_prompt is {fields['include_prompt']!r}; pooling without the "
-            "prompt's tokens is not supported."
-        )
+    include_prompt = fields.get("include_prompt", True)
+    if not isinstance(include_prompt, bool):
+        raise CheckpointError(f"{path}: include_prompt is {include_prompt!r}, expected a boolean.")
     dimension = fields.get("embedding_dimension", fields.get("word_embedding_dimension"))
     if dimension is not None and type(dimension) is not int:
         raise CheckpointError(f"{path}: the dimension is {dimension!r}, expected a whole number.")
-    return str(modes[0]), dimension
+    return str(modes[0]), include_prompt, dimension
 
 
 def _check_normalize(path: Path) -> None:

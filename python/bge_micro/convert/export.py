@@ -84,6 +84,7 @@ def convert_onnx(
         tensors=tensors,
         tokenizer=tokenizer,
         pooling=pooling,
+        include_prompt=True,
         normalize=normalize,
         max_seq_length=config.positions,
         settings=ModelSettings({}, None, "cosine", None),
@@ -138,6 +139,7 @@ def convert_folder(
         tensors={name: _narrowest(array) for name, array in tensors.items()},
         tokenizer=_tokenizer_of(checkpoint),
         pooling=checkpoint.pooling,
+        include_prompt=checkpoint.include_prompt,
         normalize=checkpoint.normalize,
         max_seq_length=checkpoint.max_seq_length,
         settings=ModelSettings(

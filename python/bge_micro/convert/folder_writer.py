@@ -51,6 +51,7 @@ class FolderContents:
     tensors: Tensors
     tokenizer: dict[str, Any]
     pooling: str
+    include_prompt: bool
     normalize: bool
     max_seq_length: int
     settings: ModelSettings
@@ -131,7 +132,9 @@ def _write_modules(folder: Path, contents: FolderContents) -> None:
         "pooling_mode_mean_sqrt_len_tokens": "mean_sqrt_len_tokens",
     }
     flags = {flag: mode == contents.pooling for flag, mode in modes.items()}
-    pooling = {"word_embedding_dimension": contents.config.hidden, **flags}
+    pooling: dict[str, Any] = {"word_embedding_dimension": contents.config.hidden, **flags}
+    if not contents.include_prompt:
+        pooling["include_prompt"] = False
     _write_json(folder / paths[1] / "config.json", pooling)
     if contents.normalize:
         # Git and the hub's cache keep no empty folders.

@@ -90,6 +90,11 @@ class Tokenizer:
         return tokenizers.Tokenizer.from_str(self._tokenizer.to_str())
 
     @property
+    def suffix_count(self) -> int:
+        """How many special tokens follow every text."""
+        return len(self._suffix)
+
+    @property
     def max_id(self) -> int:
         """The largest id that a text can give; a model needs more word embeddings than that."""
         vocab = self._tokenizer.get_vocab(with_added_tokens=True)

@@ -1,0 +1,61 @@
+"""Second-order rounding: the error of one weight is made up for by those not rounded yet.
+
+For inputs X the error of a rounded row w' is (w' - w) H (w' - w).T with H = X.T X. With
+H = U D U.T, U unit upper triangular, it is the sum over features k of D[k] times the square of
+(w' - w)[k] + sum over j < k of (w' - w)[j] U[j, k]: rounding w[k] minus that sum makes each term as
+small as a rounding can. (This is LDLQ, which gives what GPTQ gives without inverting H.)
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bge_micro.calibration.ordered import BLOCK, Doubles, subtract_product, upper_factor
+from bge_micro.quantize import quantize_rows
+
+# Added to the diagonal of the moments, as a part of its mean: inputs outside the texts differ.
+_DAMPING = 0.01
+
+
+def round_second_order(
+    weights: NDArray[np.float32], moments: Doubles
+) -> tuple[NDArray[np.int8], NDArray[np.float32]]:
+    """Quantise a linear layer's weights for inputs of given second moments.
+
+    Args:
+        weights: float32 [out, in], finite.
+        moments: X.T X of the inputs, [in, in].
+
+    Returns:
+        int8 [out, in] in [-127, 127] and the scales, float32 [out], as `quantize_rows` gives them.
+    """
+    _, scale = quantize_rows(weights)
+    # Features that matter most are rounded first, while all others can still make up for them.
+    order = np.argsort(-np.diag(moments), kind="stable")
+    damping = _DAMPING * math.fsum(np.diag(moments)) / len(moments)
+    damped = moments[np.ix_(order, order)]
+    damped[np.diag_indices_from(damped)] += damping if damping > 0 else 1.0
+    factor = upper_factor(damped)
+
+    steps = scale.astype(np.float64)[:, np.newaxis]
+    exact = weights.astype(np.float64)[:, order] / steps
+    wanted = exact.copy()  # less what the errors so far ask for
+    values = np.empty_like(wanted)
+    for start in range(0, len(order), BLOCK):
+        stop = min(start + BLOCK, len(order))
+        errors = np.empty((len(wanted), stop - start))
+        for k in range(start, stop):
+            values[:, k] = np.clip(np.rint(wanted[:, k]), -127, 127)
+            errors[:, k - start] = values[:, k] - exact[:, k]
+            subtract_product(
+                wanted[:, k + 1 : stop],
+                errors[:, k - start, np.newaxis],
+                factor[k, np.newaxis, k + 1 : stop],
+            )
+        subtract_product(wanted[:, stop:], errors, factor[start:stop, stop:])
+    result = np.empty(values.shape, np.int8)
+    result[:, order] = values
+    return result, scale
