@@ -11,6 +11,16 @@ from bge_micro._core import kernels as kernels
 numerics_version: int
 parallel_backend: str
 
+def top_k(
+    queries: NDArray[Any],
+    rows: NDArray[Any],
+    k: int,
+    *,
+    element: str,
+    metric: str,
+    threads: int,
+    isa: str = "",
+) -> tuple[NDArray[np.int64], NDArray[Any]]: ...
 def instruction_sets() -> list[tuple[str, bool]]: ...
 
 class DefaultFloatMode:
