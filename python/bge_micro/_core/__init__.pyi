@@ -1,6 +1,6 @@
 """Types of the C++ core, an extension module; private, its interface may change at any time."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -45,6 +45,7 @@ class Model:
         normalize: bool,
         precision: str,
         threads: int,
+        poll: Callable[[], object] | None = None,
         vectors: NDArray[Any] | None = None,
         token_embeddings: NDArray[np.float32] | None = None,
     ) -> None: ...

@@ -13,6 +13,8 @@ COMPUTE_TYPES = ("int8", "float32")
 TRUNCATIONS = ("silent", "warn", "error")
 ERRORS = ("strict", "replace", "skip")
 
+INPUT_FORMATS = ("auto", "text", "jsonl", "csv", "tsv", "parquet")
+
 
 class UsageError(Exception):
     """The command line makes no sense; the message says why and what to do."""
@@ -79,19 +81,19 @@ def add_text_options(parser: argparse.ArgumentParser) -> None:
         help="texts; a single - reads standard input; after -- a text may begin with -",
     )
     group = parser.add_argument_group("input")
-    group.add_argument("-i", "--input", metavar="FILE", help="read texts from FILE, one a line")
+    group.add_argument("-i", "--input", metavar="FILE", help="read texts from FILE")
     group.add_argument(
         "--input-format",
-        choices=("auto", "text", "jsonl"),
+        choices=INPUT_FORMATS,
         default="auto",
-        help="text: a text a line; jsonl: a JSON string or object a line (default: auto, which is "
-        "jsonl for FILE.jsonl and FILE.ndjson, else text)",
+        help="text: a text a line; jsonl: a JSON string or object a line; csv, tsv: with a header; "
+        "parquet (default: auto, by the ending of FILE, and text for any other)",
     )
     group.add_argument(
         "--field",
         default="text",
         metavar="NAME",
-        help="where a JSON object holds its text (default: text)",
+        help="the key or column that holds the texts (default: text)",
     )
     group.add_argument(
         "--errors",
