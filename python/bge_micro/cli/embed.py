@@ -77,7 +77,7 @@ def run(arguments: argparse.Namespace) -> int:
             "precision": arguments.precision,
         }
         output = _make_output(to_format, model, options, arguments.with_text)
-        with _progress(arguments, texts) as advance:
+        with show_progress(arguments, texts) as advance:
             if arguments.output is None:
                 for rows, vectors in encode_blocks(model, texts, arguments, **options):
                     output.append(sys.stdout.buffer, _block(rows, vectors))
@@ -160,7 +160,7 @@ def _block(rows: list[Row], vectors: NDArray[Any]) -> Block:
     return Block([row.index for row in rows], [row.text for row in rows], vectors)
 
 
-def _progress(
+def show_progress(
     arguments: argparse.Namespace, texts: TextInput
 ) -> AbstractContextManager[Callable[[int], object]]:
     """Show a bar on a terminal, unless the vectors go there too or the texts came from there."""
