@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -148,4 +149,4 @@ class _FloatEncoder:
 
     def _texts(self) -> list[tuple[int, int]]:
         offsets = self._batch.offsets.tolist()
-        return list(zip(offsets[:-1], offsets[1:], strict=True))
+        return list(pairwise(offsets))
