@@ -63,15 +63,16 @@ class _ArrowColumn(Column):
         return strings
 
     def filled(self) -> Column:
-        import pyarrow as pa
-
-        column = self._column
-        if pa.types.is_dictionary(column.type) or pa.types.is_string_view(column.type):
-            column = column.cast(pa.large_string())
-        return _ArrowColumn(column.fill_null(""), [])
+        return _ArrowColumn(self._plain().fill_null(""), [])
 
     def dropped(self) -> Column:
-        return _ArrowColumn(self._column.drop_null(), [])
+        return _ArrowColumn(self._plain().drop_null(), [])
+
+    def _plain(self) -> Any:
+        """Return the column as a type that all of Arrow's functions know: views are not."""
+        import pyarrow as pa
+
+        return self._column.cast(pa.large_string())
 
 
 class _PolarsColumn(Column):

@@ -30,21 +30,22 @@ def check_plot(path: str) -> None:
         raise ValueError(f"{path}: expected a file ending in one of {', '.join(sorted(kinds))}.")
 
 
-def write_heat_map(path: str, scores: NDArray[np.float32], texts: Sequence[str]) -> None:
+def write_heat_map(path: str, scores: NDArray[np.float32], texts: Sequence[str], name: str) -> None:
     """Draw a square matrix of similarities.
 
     Args:
         path: The picture to write.
         scores: (n, n), n at most MOST_TEXTS.
         texts: n texts, for labels where there is room.
+        name: What the numbers are.
     """
     from matplotlib.figure import Figure  # without pyplot, which would look for a display
 
     side = float(np.clip(2.5 + 0.22 * len(texts), 4, 14))
     figure = Figure(figsize=(side + 1.5, side), dpi=150, layout="constrained")
     axes = figure.subplots()
-    image = axes.imshow(scores, cmap="viridis", vmin=float(min(0, scores.min())), vmax=1)
-    figure.colorbar(image, label="cosine similarity", shrink=0.8)
+    image = axes.imshow(scores, cmap="viridis", vmin=min(0.0, float(scores.min())))
+    figure.colorbar(image, label=name, shrink=0.8)
     if len(texts) <= _MOST_LABELS:
         labels = [_label(text) for text in texts]
         axes.set_xticks(range(len(texts)), labels, rotation=90, parse_math=False)

@@ -69,10 +69,10 @@ class PartialFile:
                 self._check(lines[0], identity)
                 self.done = Done(**lines[-1])
                 self.resumed = True
-            self.file.truncate(self.done.size)
-            self.file.seek(0, os.SEEK_END)
-            if self.file.tell() != self.done.size:
+            if self.file.seek(0, os.SEEK_END) < self.done.size:
                 raise ValueError(f"{self._partial}: is shorter than its journal says; remove it.")
+            self.file.truncate(self.done.size)
+            self.file.seek(self.done.size)
             # Written anew also when resuming: the last line may have been cut off.
             self._journal = self._journal_path.open("w", encoding="ascii")
             self._write_line(identity)

@@ -79,7 +79,8 @@ def _plot(model: SentenceTransformer, vectors: Any, texts: list[str], path: str)
 
     if not 1 <= len(texts) <= MOST_TEXTS:
         raise ValueError(f"a heat map shows 1 to {MOST_TEXTS} texts, not {len(texts)}.")
-    write_heat_map(path, model.similarity(vectors, vectors), texts)
+    scores = model.similarity(vectors, vectors)
+    write_heat_map(path, scores, texts, f"{model.similarity_fn_name} similarity")
 
 
 def _scores(

@@ -40,7 +40,9 @@ def read_vectors(path: str | Path) -> SavedVectors:
         )
     try:
         saved = reader(path)
-    except (KeyError, EOFError, zipfile.BadZipFile) as error:
+    except VectorFileError:
+        raise
+    except (KeyError, EOFError, ValueError, zipfile.BadZipFile) as error:
         raise VectorFileError(f"{path}: holds no vectors with a space id: {error}") from error
     if saved.vectors.ndim != 2:
         raise VectorFileError(
@@ -50,7 +52,7 @@ def read_vectors(path: str | Path) -> SavedVectors:
 
 
 def _read_npz(path: Path) -> SavedVectors:
-    with np.load(path, allow_pickle=False) as archive:
+    with zipfile.ZipFile(path), np.load(path, allow_pickle=False) as archive:
         return SavedVectors(archive["embeddings"], str(archive["space_id"]))
 
 
