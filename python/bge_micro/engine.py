@@ -139,12 +139,16 @@ class Engine:
                 yield batch.ids[begin:end], rows[begin:end]
         _warn_truncated(truncated, limit)
 
+    def pool(self, batch: RaggedBatch, form: VectorForm, threads: int) -> NDArray[Any]:
+        """Return the vectors of a batch, (n, form.columns) of form.dtype."""
+        vectors = np.empty((len(batch.offsets) - 1, form.columns), form.dtype)
+        self._run(batch, form, threads, vectors=vectors)
+        return vectors
+
     def pool_ids(self, ids: NDArray[np.int32], form: VectorForm) -> NDArray[Any]:
         """Return the vector of one text given as token ids."""
-        vectors = np.empty((1, form.columns), form.dtype)
         batch = RaggedBatch(ids, np.array([0, len(ids)], np.int64), np.array([False]))
-        self._run(batch, form, 1, vectors=vectors)
-        vector: NDArray[Any] = vectors[0]
+        vector: NDArray[Any] = self.pool(batch, form, 1)[0]
         return vector
 
     def _run(
