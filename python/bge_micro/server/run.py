@@ -72,6 +72,7 @@ def run_server(service: Service, address: Address, api_key: str | None, log_leve
         access_log=False,
         log_config=None,
         server_header=False,
+        proxy_headers=False,
         ws="none",
         limit_concurrency=_MOST_CONNECTIONS,
         timeout_keep_alive=75,
