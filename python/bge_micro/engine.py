@@ -163,12 +163,21 @@ class Engine:
             return 0
         return int(self.tokenizer.ragged([prefix], limit).counts[0]) - self.tokenizer.suffix_count
 
+    def pool(
+        self, batch: RaggedBatch, form: VectorForm, threads: int, skip: int = 0
+    ) -> NDArray[Any]:
+        """Return the vectors of a batch, (n, form.columns) of form.dtype.
+
+        The first `skip` tokens of each text are not pooled.
+        """
+        vectors = np.empty((len(batch.offsets) - 1, form.columns), form.dtype)
+        self._run(batch, form, threads, skip=skip, poll=None, vectors=vectors)
+        return vectors
+
     def pool_ids(self, ids: NDArray[np.int32], form: VectorForm, skip: int) -> NDArray[Any]:
         """Return the vector of one text given as token ids, pooled without its first `skip`."""
-        vectors = np.empty((1, form.columns), form.dtype)
         batch = RaggedBatch(ids, np.array([0, len(ids)], np.int64), np.array([False]))
-        self._run(batch, form, 1, skip=skip, poll=None, vectors=vectors)
-        vector: NDArray[Any] = vectors[0]
+        vector: NDArray[Any] = self.pool(batch, form, 1, skip)[0]
         return vector
 
     def _run(

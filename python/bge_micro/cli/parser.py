@@ -35,14 +35,24 @@ class Parser(argparse.ArgumentParser):
 def build_parser() -> Parser:
     """Return the parser of the whole command line; its result's `run` runs the subcommand."""
     # Imported here because the subcommands import this module.
-    from bge_micro.cli import bench, completion, convert, embed, index, info, search, similarity
+    from bge_micro.cli import (
+        bench,
+        completion,
+        convert,
+        embed,
+        index,
+        info,
+        search,
+        serve,
+        similarity,
+    )
 
     parser = Parser(
         prog="bge-micro", description="Sentence embeddings by bge-micro-v2, on any CPU, offline."
     )
     parser.add_argument("-V", "--version", action="version", version=f"bge-micro {__version__}")
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
-    for module in (embed, similarity, index, search, bench, info, convert, completion):
+    for module in (embed, similarity, index, search, serve, bench, info, convert, completion):
         module.add_command(commands)
     return parser
 
