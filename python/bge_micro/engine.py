@@ -52,8 +52,7 @@ class Engine:
         self.tokenizer = _load_tokenizer(checkpoint)
         tensors = checkpoint.tensors
         if compute_type == "int8":
-            with _core.DefaultFloatMode():  # quantising rounds
-                tensors = quantize_checkpoint(tensors, config)
+            tensors = quantize_checkpoint(tensors, config)
         shape = {
             "layers": config.layers,
             "hidden": config.hidden,
@@ -73,12 +72,12 @@ class Engine:
 
     def space_id(self, form: VectorForm) -> str:
         """Name everything that decides which vectors of this form compare with each other."""
+        prompt = "" if self.checkpoint.include_prompt else "-without-prompt"
         fields = (
             f"weights={self.checkpoint.weights_sha256[:16]}",
             f"compute={self.compute_type}",
             f"numerics={_core.numerics_version}",
-            f"pooling={self.checkpoint.pooling}"
-            f"{'' if self.checkpoint.include_prompt else '-prompt'}",
+            f"pooling={self.checkpoint.pooling}{prompt}",
             f"normalize={'whole' if form.normalize_whole else str(form.normalize).lower()}",
             f"dimensions={form.dimensions}",
             f"precision={form.precision}",

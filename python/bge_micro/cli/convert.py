@@ -7,13 +7,14 @@ from pathlib import Path
 from typing import Any
 
 from bge_micro.cli.parser import COMPUTE_TYPES, UsageError
+from bge_micro.cli.texts import read_calibration_texts
 
 # As the library's, for the same reason as those in parser.py.
 POOLINGS = ("mean", "cls", "max", "mean_sqrt_len_tokens")
 
-_FOR_FOLDERS = ("compute_type",)
-_FOR_EXPORTS = ("vocab", "pooling", "normalize", "official")
-_SET_BY_OFFICIAL = ("pooling", "normalize", "repo_id", "revision")
+_FOR_EXPORTS = ("vocab", "official")
+_FOR_FILES = ("pooling", "normalize")
+_SET_BY_OFFICIAL = ("pooling", "normalize", "repo_id", "revision", "compute_type", "calibrate")
 
 
 def add_command(commands: argparse._SubParsersAction[Any]) -> None:
@@ -21,27 +22,40 @@ def add_command(commands: argparse._SubParsersAction[Any]) -> None:
     parser = commands.add_parser(
         "convert",
         help="convert a model into bge-micro's format",
-        description="Make the model folder OUT from a model folder (with model.safetensors), or "
-        "from a dynamically quantised ONNX export, which needs the extra bge-micro[convert].",
+        description="Make the model folder OUT from a model folder (with model.safetensors), from "
+        "an ONNX export in floats or dynamically quantised, which needs the extra "
+        "bge-micro[convert], or from a GGUF file, which needs bge-micro[gguf].",
     )
-    parser.add_argument("source", metavar="SOURCE", help="a model folder or an .onnx file")
+    parser.add_argument("source", metavar="SOURCE", help="a model folder, .onnx or .gguf file")
     parser.add_argument("out", metavar="OUT", help="the folder to make")
     parser.add_argument("--repo-id", metavar="NAME", help="where SOURCE is from, for the record")
     parser.add_argument("--revision", metavar="NAME", help="its revision, for the record")
-    folders = parser.add_argument_group("for model folders")
-    folders.add_argument(
-        "--compute-type", choices=COMPUTE_TYPES, help="form of the linear layers (default: int8)"
+    parser.add_argument(
+        "--compute-type",
+        choices=COMPUTE_TYPES,
+        help="form of the linear layers; those of a quantised export stay as they are "
+        "(default: int8)",
+    )
+    parser.add_argument(
+        "--calibrate",
+        metavar="FILE",
+        help="texts like those the model is for, one a line (or JSONL, as for embed), some "
+        "hundreds: makes a better int8 of a float model, in minutes instead of seconds",
+    )
+    files = parser.add_argument_group("for ONNX exports and GGUF files")
+    files.add_argument(
+        "--pooling",
+        choices=POOLINGS,
+        help="how the model pools (default: mean, or what a GGUF file says)",
+    )
+    files.add_argument(
+        "--normalize",
+        action=argparse.BooleanOptionalAction,
+        help="whether the model brings vectors to unit length, that is, has a Normalize module, of "
+        "which neither file speaks (default for ONNX: no; for GGUF it must be said)",
     )
     exports = parser.add_argument_group("for ONNX exports")
     exports.add_argument("--vocab", metavar="FILE", help="the model's vocab.txt; needed")
-    exports.add_argument(
-        "--pooling",
-        choices=POOLINGS,
-        help="how the model pools, of which an export does not speak (default: mean)",
-    )
-    exports.add_argument(
-        "--normalize", action="store_true", help="the model brings vectors to unit length"
-    )
     exports.add_argument(
         "--official",
         action="store_true",
@@ -52,29 +66,40 @@ def add_command(commands: argparse._SubParsersAction[Any]) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Run the subcommand."""
-    if Path(arguments.source).suffix.lower() == ".onnx":
-        _convert_export(arguments)
-    else:
-        _convert_folder(arguments)
+    convert = {".onnx": _convert_export, ".gguf": _convert_gguf}
+    convert.get(Path(arguments.source).suffix.lower(), _convert_folder)(arguments)
     print(f"{arguments.out}: written")
     return 0
 
 
 def _convert_folder(arguments: argparse.Namespace) -> None:
-    _refuse(arguments, _FOR_EXPORTS, "applies to ONNX exports, and SOURCE does not end in .onnx")
+    why = "applies to ONNX exports, and SOURCE does not end in .onnx"
+    _refuse(arguments, _FOR_EXPORTS, why)
+    _refuse(arguments, _FOR_FILES, "is said by a model folder itself")
     from bge_micro.convert import convert_folder
 
-    convert_folder(
+    convert_folder(arguments.source, arguments.out, **_common(arguments))
+
+
+def _convert_gguf(arguments: argparse.Namespace) -> None:
+    _refuse(arguments, _FOR_EXPORTS, "applies to ONNX exports, and SOURCE does not end in .onnx")
+    if arguments.normalize is None:
+        raise UsageError(
+            "a GGUF file does not say whether the model normalises its vectors: give --normalize "
+            "(if its folder has a Normalize module) or --no-normalize"
+        )
+    from bge_micro.convert import convert_gguf
+
+    convert_gguf(
         arguments.source,
         arguments.out,
-        compute_type=arguments.compute_type or "int8",
-        repo_id=arguments.repo_id,
-        revision=arguments.revision,
+        pooling=arguments.pooling,
+        normalize=arguments.normalize,
+        **_common(arguments),
     )
 
 
 def _convert_export(arguments: argparse.Namespace) -> None:
-    _refuse(arguments, _FOR_FOLDERS, "applies to folders; an export's integers stay as they are")
     if arguments.vocab is None:
         raise UsageError("an ONNX export holds no vocabulary: give --vocab FILE")
     if arguments.official:
@@ -84,19 +109,38 @@ def _convert_export(arguments: argparse.Namespace) -> None:
     if arguments.official:
         make_bundle(arguments.source, arguments.vocab, arguments.out)
         return
+    common = _common(arguments)
+    for name in ("repo_id", "revision"):
+        common[name] = common[name] or "unknown"
     convert_onnx(
         arguments.source,
         arguments.vocab,
         arguments.out,
-        repo_id=arguments.repo_id or "unknown",
-        revision=arguments.revision or "unknown",
         pooling=arguments.pooling or "mean",
-        normalize=arguments.normalize,
+        normalize=bool(arguments.normalize),
+        **common,
     )
+
+
+def _common(arguments: argparse.Namespace) -> dict[str, Any]:
+    """Return the options that every kind of source takes."""
+    return {
+        "repo_id": arguments.repo_id,
+        "revision": arguments.revision,
+        "compute_type": arguments.compute_type or "int8",
+        "calibration_texts": _read_texts(arguments.calibrate),
+    }
+
+
+def _read_texts(path: str | None) -> list[str] | None:
+    """Read calibration texts: a text a line, or the field "text" of JSON lines."""
+    if path is None:
+        return None
+    return read_calibration_texts(path)
 
 
 def _refuse(arguments: argparse.Namespace, names: tuple[str, ...], why: str) -> None:
     """Raise a UsageError if an option was given that would not be obeyed."""
     for name in names:
-        if getattr(arguments, name):
+        if getattr(arguments, name) not in (None, False):
             raise UsageError(f"--{name.replace('_', '-')} {why}")

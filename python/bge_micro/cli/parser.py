@@ -40,6 +40,7 @@ def build_parser() -> Parser:
         completion,
         convert,
         embed,
+        export,
         index,
         info,
         search,
@@ -52,7 +53,9 @@ def build_parser() -> Parser:
     )
     parser.add_argument("-V", "--version", action="version", version=f"bge-micro {__version__}")
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
-    for module in (embed, similarity, index, search, serve, bench, info, convert, completion):
+    for module in (
+        embed, similarity, index, search, serve, bench, info, convert, export, completion,
+    ):  # fmt: skip
         module.add_command(commands)
     return parser
 

@@ -166,6 +166,21 @@ def _open_standard_input(arguments: argparse.Namespace) -> TextInput:
     return TextInput(rows, name, "line", arguments.errors)
 
 
+def read_calibration_texts(path: str) -> list[str]:
+    """Read a file of texts, one a line, or JSON lines with strings or the field "text".
+
+    Raises:
+        OSError: The file cannot be read.
+        ValueError: A line is bad, or there is none.
+    """
+    with open(path, "rb") as file:
+        rows = _line_rows(file, input_format(path, "auto") == "jsonl", "text")
+        texts = [row.text for row in TextInput(rows, path, "line", "strict") if row.text.strip()]
+    if not texts:
+        raise ValueError(f"{path}: holds no texts; calibration needs some hundreds.")
+    return texts
+
+
 def input_format(path: str, wanted: str) -> str:
     """Return the format of a file of texts: the wanted one, or for "auto" what its ending says."""
     if wanted != "auto":

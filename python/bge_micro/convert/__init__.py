@@ -1,11 +1,21 @@
-"""Make model folders in our own format.
+"""Make model folders: in our own format, or for other programs.
 
-`make_bundle` makes the bundled model; `convert_onnx` and `convert_folder` convert others. ONNX
-files need the extra ``bge-micro[convert]``.
+`make_bundle` makes the bundled model; `convert_onnx`, `convert_gguf` and `convert_folder` convert
+others; `save_folder` and `export_onnx` write what other programs read. ONNX files need the extra
+``bge-micro[convert]``, GGUF files ``bge-micro[gguf]``.
 """
 
-from bge_micro.convert.export import convert_folder, convert_onnx
+from bge_micro.convert.convert import convert_folder, convert_gguf, convert_onnx
+from bge_micro.convert.export import export_onnx, save_folder
 from bge_micro.convert.folder_writer import License
 from bge_micro.convert.official import make_bundle
 
-__all__ = ["License", "convert_folder", "convert_onnx", "make_bundle"]
+__all__ = [
+    "License",
+    "convert_folder",
+    "convert_gguf",
+    "convert_onnx",
+    "export_onnx",
+    "make_bundle",
+    "save_folder",
+]

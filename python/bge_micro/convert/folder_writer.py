@@ -84,6 +84,9 @@ def write_folder(out: str | Path, contents: FolderContents) -> Path:
         (folder / WEIGHTS_NAME).write_bytes(weights)
         _write_json(folder / TOKENIZER_NAME, contents.tokenizer, indent=None)
         _write_json(folder / "config.json", contents.config.to_bert_config())
+        if not any(array.dtype == np.int8 for array in tensors.values()):
+            # A folder of floats is one that transformers loads, which needs this to do so.
+            _write_json(folder / "tokenizer_config.json", _tokenizer_config(contents))
         _write_modules(folder, contents)
         _write_json(folder / SIDE_FILE_NAME, _side_file(folder, contents).to_json())
         _write_text(folder / "README.md", contents.readme)
@@ -152,6 +155,17 @@ def _write_modules(folder: Path, contents: FolderContents) -> None:
         }
         | ({} if settings.truncate_dim is None else {"truncate_dim": settings.truncate_dim}),
     )
+
+
+def _tokenizer_config(contents: FolderContents) -> dict[str, Any]:
+    names = ("unk_token", "sep_token", "pad_token", "cls_token", "mask_token")
+    tokens = ("[UNK]", "[SEP]", "[PAD]", "[CLS]", "[MASK]")
+    return {
+        "tokenizer_class": "PreTrainedTokenizerFast",
+        "model_max_length": contents.max_seq_length,
+        "model_input_names": ["input_ids", "token_type_ids", "attention_mask"],
+        **dict(zip(names, tokens, strict=True)),
+    }
 
 
 def _side_file(folder: Path, contents: FolderContents) -> SideFile:

@@ -1,7 +1,9 @@
-"""Questions to an ONNX graph: what makes a value, what uses it, what is constant."""
+"""Questions to an ONNX graph: what makes a value, what it is computed from, what is constant."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Collection
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,13 +15,35 @@ from bge_micro.checkpoint.errors import CheckpointError, MissingFileError
 if TYPE_CHECKING:
     from onnx import NodeProto
 
+# Operations of which only the first input holds data; the others are shapes and axes.
+_ONE_INPUT = ("Reshape", "Expand", "Unsqueeze", "Squeeze", "Transpose", "Slice", "Cast")
+# What makes no new numbers of its constant input.
+_PASSING = ("Identity", "Cast", "Unsqueeze", "Squeeze", "Reshape", "Flatten")
+
+
+@dataclass
+class Origin:
+    """What a value is computed from, as far as a walk backwards went.
+
+    Attributes:
+        stops: The values at which the walk stopped, as asked for.
+        ops: The types of the operations on the way.
+        inputs: The graph's inputs that were reached.
+        tables: Constant matrices of floats of which rows were gathered on the way.
+    """
+
+    stops: set[str] = field(default_factory=set)
+    ops: set[str] = field(default_factory=set)
+    inputs: set[str] = field(default_factory=set)
+    tables: set[str] = field(default_factory=set)
+
 
 class OnnxGraph:
     """An ONNX graph, indexed by the names of its values.
 
     Attributes:
         path: The file.
-        nodes: The operations, in the file's order.
+        nodes: The operations, in the file's order, in which every value is made before it is used.
     """
 
     def __init__(self, path: Path) -> None:
@@ -30,7 +54,7 @@ class OnnxGraph:
             MissingFileError: The file is not there.
             CheckpointError: The file is not an ONNX model.
         """
-        onnx = _import_onnx()
+        onnx = import_onnx()
         try:
             graph = onnx.load(str(path), load_external_data=False).graph
         except FileNotFoundError:
@@ -41,85 +65,125 @@ class OnnxGraph:
         self.nodes: list[NodeProto] = list(graph.node)
         self._to_array = onnx.numpy_helper.to_array
         self._initializers = {tensor.name: tensor for tensor in graph.initializer}
+        self._inputs = {value.name for value in graph.input} - self._initializers.keys()
         self._producers = {name: node for node in self.nodes for name in node.output}
         self._consumers: dict[str, list[NodeProto]] = {}
         for node in self.nodes:
             for name in node.input:
                 self._consumers.setdefault(name, []).append(node)
 
-    @property
-    def initializer_names(self) -> set[str]:
-        """The names of the graph's stored tensors."""
-        return set(self._initializers)
+    def producer(self, name: str) -> NodeProto | None:
+        """Return the operation that makes a value; None for constants and inputs."""
+        return self._producers.get(name)
 
-    def array(self, name: str, dtype: str, dimensions: int) -> NDArray[Any]:
-        """Return a stored tensor, after checking its dtype and number of dimensions."""
-        if name not in self._initializers:
-            raise self.error(f"tensor {name!r} is missing")
-        try:
-            array: NDArray[Any] = self._to_array(self._initializers[name])
-        except Exception as error:  # sizes that do not fit the data, data kept elsewhere
-            raise self.error(f"tensor {name!r} cannot be read ({error})") from error
-        if array.dtype != np.dtype(dtype) or array.ndim != dimensions:
-            raise self.error(
-                f"tensor {name!r} is {array.dtype} with {array.ndim} dimensions, "
-                f"expected {dtype} with {dimensions}"
-            )
-        return array
+    def consumers(self, name: str) -> list[NodeProto]:
+        """Return the operations that use a value."""
+        return self._consumers.get(name, [])
 
-    def scalar(self, name: str, dtype: str) -> float:
-        """Return a stored scalar, after checking its dtype."""
-        return float(self.array(name, dtype, 0))
-
-    def constant(self, name: str) -> float | None:
-        """Return the value of a Constant operation that makes one number, else None."""
-        node = self._producers.get(name)
-        if node is None or node.op_type != "Constant" or len(node.attribute) != 1:
+    def constant(self, name: str) -> NDArray[Any] | None:
+        """Return a value that is stored in the file, perhaps reshaped or cast; else None."""
+        if name in self._initializers:
+            return self._read(self._initializers[name], name)
+        node = self.producer(name)
+        if node is None:
             return None
-        array = self._to_array(node.attribute[0].t)
-        return float(array.reshape(-1)[0]) if array.size == 1 else None
+        if node.op_type == "Constant":
+            return self._constant_of(node, name)
+        if node.op_type in _PASSING:
+            return self.constant(node.input[0])
+        if node.op_type == "Transpose":
+            array = self.constant(node.input[0])
+            axes = attribute(node, "perm")
+            return None if array is None else np.transpose(array, axes or None)
+        return None
 
-    def producer(self, name: str, op_type: str) -> NodeProto:
-        """Return the operation that makes a value, after checking its type."""
-        node = self._producers.get(name)
-        if node is None or node.op_type != op_type:
-            found = "nothing" if node is None else node.op_type
-            raise self.error(f"value {name!r} is made by {found}, expected {op_type}")
-        return node
+    def origin(
+        self, value: str, stops: Collection[str], ends: Callable[[NodeProto], bool] | None = None
+    ) -> Origin:
+        """Walk backwards from a value through all operations.
 
-    def consumer(self, name: str, op_type: str) -> NodeProto:
-        """Return the only operation that uses a value, after checking its type."""
-        nodes = self._consumers.get(name, [])
-        if len(nodes) != 1 or nodes[0].op_type != op_type:
-            found = [node.op_type for node in nodes]
-            raise self.error(f"value {name!r} is used by {found}, expected one {op_type}")
-        return nodes[0]
-
-    def of_type(self, op_type: str) -> list[NodeProto]:
-        """Return the operations of a type, in the file's order."""
-        return [node for node in self.nodes if node.op_type == op_type]
+        Args:
+            value: Where to begin.
+            stops: Values to stop at.
+            ends: Tells an operation to stop at; the value it makes is then a stop.
+        """
+        origin = Origin()
+        seen, todo = set(), [value]
+        while todo:
+            name = todo.pop()
+            if name in seen or not name:
+                continue
+            seen.add(name)
+            if name in stops:
+                origin.stops.add(name)
+                continue
+            if name in self._inputs:
+                origin.inputs.add(name)
+            node = self.producer(name)
+            if node is None or node.op_type == "Constant":
+                continue
+            if ends is not None and ends(node):
+                origin.stops.add(name)
+                continue
+            origin.ops.add(node.op_type)
+            if node.op_type == "Shape" or _is_quantiser_fact(node, name):
+                continue
+            if node.op_type == "Gather":
+                self._note_table(node.input[0], origin)
+            todo += node.input[:1] if node.op_type in _ONE_INPUT else node.input
+        return origin
 
     def error(self, fault: str) -> CheckpointError:
         """Return an error that names the file and says what kind of file is expected."""
         return CheckpointError(
-            f"{self.path}: {fault}. Expected a dynamically quantised ONNX export of a BERT "
-            "encoder, such as bge-micro-v2's onnx/model_quantized.onnx."
+            f"{self.path}: {fault}. Expected an ONNX export of a BERT encoder with GELU (erf), in "
+            "floats or dynamically quantised."
         )
 
+    def _note_table(self, name: str, origin: Origin) -> None:
+        tensor = self._initializers.get(name)
+        if tensor is not None and len(tensor.dims) == 2:
+            origin.tables.add(name)
 
-def other_input(node: NodeProto, name: str) -> str:
-    """Return the input of a two-input operation that is not `name`."""
-    first, second = node.input
-    return str(second if first == name else first)
+    def _constant_of(self, node: NodeProto, name: str) -> NDArray[Any] | None:
+        """Return the value of a Constant operation, which has one attribute."""
+        if len(node.attribute) != 1:
+            return None
+        found = node.attribute[0]
+        if found.name == "value":
+            return self._read(found.t, name)
+        value = attribute(node, found.name)
+        return None if value is None or isinstance(value, str) else np.asarray(value)
+
+    def _read(self, tensor: Any, name: str) -> NDArray[Any]:
+        try:
+            array: NDArray[Any] = self._to_array(tensor)
+        except Exception as error:  # sizes that do not fit the data, data kept elsewhere
+            raise self.error(f"tensor {name!r} cannot be read ({error})") from error
+        return array
 
 
-def _import_onnx() -> Any:
+def _is_quantiser_fact(node: NodeProto, name: str) -> bool:
+    """Tell the scale and zero point of a quantised value, which hold no data, from its codes."""
+    return node.op_type == "DynamicQuantizeLinear" and name != node.output[0]
+
+
+def attribute(node: NodeProto, name: str) -> Any:
+    """Return an attribute of an operation: a number, bytes or list; None if it has none."""
+    for found in node.attribute:
+        if found.name == name:
+            kinds = {1: found.f, 2: found.i, 3: found.s, 6: list(found.floats), 7: list(found.ints)}
+            return kinds.get(found.type)
+    return None
+
+
+def import_onnx() -> Any:
+    """Return the onnx package; an ImportError says how to install it."""
     try:
         import onnx
         import onnx.numpy_helper
     except ImportError as error:
         raise ImportError(
-            "Reading ONNX files needs the onnx package; "
-            "install it with: pip install 'bge-micro[convert]'"
+            "ONNX files need the onnx package; install it with: pip install 'bge-micro[convert]'"
         ) from error
     return onnx

@@ -1,13 +1,13 @@
-"""Read the weights of a dynamically quantised ONNX export of a BERT encoder.
+"""Read the weights of an ONNX export of a BERT encoder: floats or dynamically quantised.
 
-Such an export stores each linear layer as int8 [in, out] with one scale, named after nothing in
-particular (``onnx::MatMul_418_quantized``). What a matrix is follows from the graph: its product is
-scaled and a bias is added to it, and the bias has kept its BERT name. Names, order and shapes must
-agree, or the file is refused.
+Between its LayerNorms, of which there are one for the embeddings and two a layer, the graph is
+walked backwards, and each must be made of exactly what BERT makes it of; any other graph is
+refused. So the file is understood by what it computes, as exported or after an optimiser fused it.
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,170 +15,291 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bge_micro.checkpoint.config import EncoderConfig, parse_config
-from bge_micro.checkpoint.tensors import WORDS, Tensors, all_linears
-from bge_micro.convert.onnx_graph import OnnxGraph, other_input
+from bge_micro.checkpoint.tensors import WORDS, Tensors
+from bge_micro.convert.onnx_graph import OnnxGraph, Origin, attribute
+from bge_micro.convert.onnx_heads import head_size
+from bge_micro.convert.onnx_parts import (
+    INTEGER_PRODUCTS,
+    LinearPart,
+    NormPart,
+    Weights,
+    dequantised,
+    find_linears,
+    find_norms,
+    floats,
+)
 
 if TYPE_CHECKING:
     from onnx import NodeProto
 
-_LINEARS_PER_LAYER = 6
-_CAST_TO_FLOAT = 1  # onnx.TensorProto.FLOAT
+_MOVING = {"Add", "Cast", "Identity", "Dropout", "DynamicQuantizeLinear"}
+_GELU = {*_MOVING, "Mul", "Div", "Erf", "Gelu", "BiasGelu"}
+_PRODUCTS = ("MatMul", "FusedMatMul", *INTEGER_PRODUCTS)
+_FUSED_ATTENTION = ("MultiHeadAttention", "Attention")
+_SHAPING = {"Reshape", "Transpose", "Unsqueeze", "Squeeze", "Concat", "Mul", "Div", *_MOVING}
 
-# Words have this zero point, so that uint8 minus zero point is int8.
-_WORDS_ZERO_POINT = 128
 
-
-def read_quantized_export(path: Path) -> tuple[EncoderConfig, Tensors]:
+def read_onnx(path: Path) -> tuple[EncoderConfig, Tensors]:
     """Read an ONNX export.
 
     Args:
         path: The file.
 
     Returns:
-        The encoder's sizes, and its tensors under their BERT names, sorted: linear layers and words
-        as the integers of the export, positions and token types as float32.
+        The encoder's sizes, and its tensors under their BERT names, sorted. Quantised matrices are
+        the integers of the export where they are symmetric and so fit the format, else floats.
 
     Raises:
         ImportError: The onnx package is not installed.
         MissingFileError: The file is not there.
         CheckpointError: The file is no such export; the message says what does not fit.
     """
-    graph = OnnxGraph(path)
-    used: set[str] = set()
-    tensors = _read_embeddings(graph, used)
-    products = [node for node in graph.of_type("MatMulInteger") if _is_linear(graph, node)]
-    names = []
-    for product in products:
-        name, layer_tensors = _read_linear(graph, product, used)
-        names.append(name)
-        tensors |= layer_tensors
-    config = _read_config(graph, tensors, len(products))
-    expected = [linear.name for linear in all_linears(config)]
-    if names != expected:
-        found, wanted = next(
-            pair for pair in zip(names, expected, strict=True) if len(set(pair)) > 1
-        )
-        raise graph.error(f"the graph has layer {found!r} where {wanted!r} is expected")
-    for name in sorted(graph.initializer_names - used):
-        if "LayerNorm." not in name:
-            raise graph.error(f"tensor {name!r} has no place in a BERT encoder")
-        tensors[name] = graph.array(name, "float32", 1)
-    return config, dict(sorted(tensors.items()))
+    return _Reader(OnnxGraph(path)).read()
 
 
-def _is_linear(graph: OnnxGraph, product: NodeProto) -> bool:
-    """Tell a layer's product from attention's own, whose operands are both computed."""
-    return product.input[1] in graph.initializer_names
+@dataclass(frozen=True)
+class _Table:
+    """A stored table, its scale and zero point (none: floats), and whether ids look rows up."""
+
+    name: str
+    scale: str = ""
+    zero_point: str = ""
+    of_ids: bool = False
 
 
-def _read_embeddings(graph: OnnxGraph, used: set[str]) -> dict[str, NDArray[Any]]:
-    tensors: dict[str, NDArray[Any]] = {}
-    for kind in ("word", "position", "token_type"):
-        name = f"embeddings.{kind}_embeddings"
-        values_name = f"{name}.weight_quantized"
-        values = graph.array(values_name, "uint8", 2)
-        gather = graph.consumer(values_name, "Gather")
-        dequantize = graph.consumer(gather.output[0], "DequantizeLinear")
-        _, scale_name, zero_point_name = dequantize.input
-        scale = graph.array(scale_name, "float32", 0)
-        zero_point = int(graph.scalar(zero_point_name, "uint8"))
-        used |= {values_name, scale_name, zero_point_name}
-        centred = values.astype(np.int16) - np.int16(zero_point)
-        if name != WORDS:
-            # A product of two float32, rounded once, as ONNX defines DequantizeLinear.
-            tensors[f"{name}.weight"] = centred.astype(np.float32) * scale
-            continue
-        if zero_point != _WORDS_ZERO_POINT:
-            raise graph.error(f"{name} has zero point {zero_point}, expected {_WORDS_ZERO_POINT}")
-        tensors[f"{name}.weight"] = centred.astype(np.int8)
-        tensors[f"{name}.scale"] = scale.reshape(1)
-    return tensors
+class _Reader:
+    def __init__(self, graph: OnnxGraph) -> None:
+        self.graph = graph
+        self.norms = list(find_norms(graph))
+        self.linears = list(find_linears(graph))
+        self.linear_of = {name: part for part in self.linears for name in part.outputs}
+        self.norm_of = {norm.output: norm for norm in self.norms}
+        self.stops = {*self.linear_of, *self.norm_of}
+        self.heads: set[int] = set()
+        self.tensors: dict[str, NDArray[Any]] = {}
+
+    def read(self) -> tuple[EncoderConfig, Tensors]:
+        layers, rest = divmod(len(self.norms) - 1, 2)
+        if layers < 1 or rest:
+            raise self.graph.error(
+                f"{len(self.norms)} LayerNorms are not one for the embeddings and two for each "
+                "layer"
+            )
+        self._read_embeddings(self.norms[0])
+        for layer in range(layers):
+            self._read_layer(f"encoder.layer.{layer}", *self.norms[2 * layer : 2 * layer + 3])
+        return self._config(layers), dict(sorted(self.tensors.items()))
+
+    def _read_layer(self, name: str, before: NormPart, middle: NormPart, after: NormPart) -> None:
+        output = self._residual(middle, before, f"{name}.attention.output")
+        self._read_attention(f"{name}.attention.self", output.input, before)
+        down = self._residual(after, middle, f"{name}.output")
+        up = self._gelu_input(down.input, f"{name}.intermediate")
+        self._expect(self._origin(up.input), {middle.output}, _MOVING, f"{name}.intermediate")
+        for part, linear in (("attention.output", output), ("intermediate", up), ("output", down)):
+            self._take(f"{name}.{part}.dense", linear.weights, linear.bias)
+        for part, norm in (("attention.output", middle), ("output", after)):
+            self._take_norm(f"{name}.{part}.LayerNorm", norm)
+
+    def _residual(self, norm: NormPart, before: NormPart, name: str) -> LinearPart:
+        """Return the linear layer whose result and an earlier norm's make the input of a norm."""
+        origin = Origin()
+        for value in norm.inputs:
+            found = self._origin(value)
+            origin.stops |= found.stops
+            origin.ops |= found.ops
+            origin.tables |= found.tables
+        linears = {
+            id(self.linear_of[s]): self.linear_of[s] for s in origin.stops & {*self.linear_of}
+        }
+        if len(linears) != 1:
+            raise self.graph.error(f"{name} is the sum of {len(linears)} linear layers' results")
+        (linear,) = linears.values()
+        expected = (origin.stops & {*linear.outputs}) | {before.output}
+        self._expect(origin, expected, _MOVING, name)
+        return linear
+
+    def _gelu_input(self, value: str, name: str) -> LinearPart:
+        origin = self._origin(value)
+        linears = [self.linear_of[s] for s in origin.stops if s in self.linear_of]
+        if not origin.ops & {"Erf", "Gelu", "BiasGelu"} or not linears:
+            raise self.graph.error(
+                f"{name} does not end in GELU (erf), but in {sorted(origin.ops)}"
+            )
+        self._expect(origin, origin.stops & {*linears[0].outputs}, _GELU, name)
+        return linears[0]
+
+    def _read_attention(self, name: str, value: str, before: NormPart) -> None:
+        origin = self._origin(value)
+        fused = [self.linear_of[s] for s in origin.stops if s in self.linear_of]
+        if len(fused) == 1 and fused[0].heads:
+            (part,) = fused
+            self.heads.add(part.heads or 0)
+            third = len(part.bias) // 3
+            for index, kind in enumerate(("query", "key", "value")):
+                rows = slice(index * third, index * third + third)
+                self._take(
+                    f"{name}.{kind}", part.weights.rows(rows.start, rows.stop), part.bias[rows]
+                )
+            self._expect(self._origin(part.input), {before.output}, _MOVING, name)
+            return
+        for kind, linear in zip(
+            ("query", "key", "value"), self._attention_inputs(name, value), strict=True
+        ):
+            self._expect(self._origin(linear.input), {before.output}, _MOVING, f"{name}.{kind}")
+            self._take(f"{name}.{kind}", linear.weights, linear.bias)
+
+    def _attention_inputs(self, name: str, value: str) -> list[LinearPart]:
+        """Return query, key and value of attention in single steps, or fused up to them."""
+        context = self._product(value, name)
+        if context.op_type in _FUSED_ATTENTION:
+            self.heads.add(_number(context, "num_heads") or _number(context, "q_num_heads"))
+            return [self._one_linear(operand, name) for operand in context.input[:3]]
+        probabilities = self._origin(context.input[0], self._is_product)
+        if "Softmax" not in probabilities.ops or probabilities.tables:
+            raise self.graph.error(f"{name} is not a plain softmax of scores")
+        scores = self._product(context.input[0], name)
+        query, key = (self._one_linear(operand, name) for operand in scores.input[:2])
+        self.heads.add(len(query.bias) // head_size(self.graph, name, scores, query))
+        return [query, key, self._one_linear(context.input[1], name)]
+
+    def _product(self, value: str, name: str) -> NodeProto:
+        """Return the nearest product of two computed values that a value is made from."""
+        origin = self._origin(value, self._is_product)
+        nodes = [self.graph.producer(stop) for stop in origin.stops]
+        if len(nodes) != 1 or nodes[0] is None or not self._is_product(nodes[0]):
+            raise self.graph.error(f"{name} is not made of one product, but of {len(nodes)} values")
+        return nodes[0]
+
+    def _is_product(self, node: NodeProto) -> bool:
+        if node.output[0] in self.stops or node.op_type not in (*_PRODUCTS, *_FUSED_ATTENTION):
+            return False
+        return node.op_type in _FUSED_ATTENTION or self.graph.constant(node.input[1]) is None
+
+    def _one_linear(self, value: str, name: str) -> LinearPart:
+        origin = self._origin(value)
+        linears = [self.linear_of[s] for s in origin.stops if s in self.linear_of]
+        if len(linears) != 1:
+            raise self.graph.error(f"{name} reads {len(origin.stops)} values where one is expected")
+        self._expect(origin, {*origin.stops}, _SHAPING, name)
+        return linears[0]
+
+    def _read_embeddings(self, norm: NormPart) -> None:
+        node = self.graph.producer(norm.output)
+        kinds = ["word", "position", "token_type"]
+        if node is not None and node.op_type == "EmbedLayerNormalization":
+            tables = [_Table(name) for name in node.input[2:5]]
+        elif node is not None and node.op_type == "QEmbedLayerNormalization":
+            tables = [_Table(*(node.input[place + n] for n in (0, 6, 11))) for place in (2, 3, 4)]
+        else:
+            tables = self._tables(norm)
+            # What the ids look up are words; of the others, types are the fewer.
+            tables.sort(key=lambda t: (t.of_ids, len(self._values(t.name))), reverse=True)
+        if len(tables) != 3 or not all(table.name for table in tables):
+            raise self.graph.error(
+                f"the embeddings are the sum of {len(tables)} tables, expected 3"
+            )
+        for kind, table in zip(kinds, tables, strict=True):
+            self._take_table(f"embeddings.{kind}_embeddings", table)
+        self._take_norm("embeddings.LayerNorm", norm)
+
+    def _values(self, table: str) -> NDArray[Any]:
+        array = self.graph.constant(table)
+        if array is None or array.ndim != 2:
+            raise self.graph.error(f"tensor {table!r} is no table of embeddings")
+        return array
+
+    def _tables(self, norm: NormPart) -> list[_Table]:
+        """Return the tables of which rows are gathered for the embeddings."""
+        tables: list[_Table] = []
+        todo = list(norm.inputs)
+        while todo:
+            name = todo.pop()
+            node = self.graph.producer(name)
+            if node is None or node.op_type not in ("Add", "Gather", "Cast", "DequantizeLinear"):
+                kind = "nothing" if node is None else node.op_type
+                raise self.graph.error(f"the embeddings are made by {kind}")
+            if node.op_type == "Gather":
+                users = self.graph.consumers(name)
+                quantised = users and users[0].op_type == "DequantizeLinear"
+                index = self.graph.origin(node.input[1], set())
+                if "CumSum" in index.ops:
+                    raise self.graph.error("positions are counted from the ids, as in RoBERTa")
+                scale, zero = [*users[0].input[1:], ""][:2] if quantised else ("", "")
+                of_ids = "input_ids" in index.inputs
+                tables.append(_Table(node.input[0], scale, zero, of_ids))
+            else:
+                todo += node.input[:2] if node.op_type == "Add" else node.input[:1]
+        return tables
+
+    def _take_table(self, name: str, table: _Table) -> None:
+        if not table.scale:
+            self.tensors[f"{name}.weight"] = floats(self.graph, table.name, 2)
+            return
+        centred, scale = dequantised(self.graph, table.name, table.scale, table.zero_point)
+        if scale.size != 1:
+            raise self.graph.error(f"tensor {table.name!r} has {scale.size} scales, expected one")
+        if name == WORDS and centred.min() >= -128 and centred.max() <= 127 and scale[0] > 0:
+            self.tensors[f"{name}.weight"] = centred.astype(np.int8)
+            self.tensors[f"{name}.scale"] = scale.copy()
+            return
+        # A product of two float32, rounded once, as ONNX defines DequantizeLinear.
+        self.tensors[f"{name}.weight"] = centred.astype(np.float32) * scale[0]
+
+    def _take(self, name: str, weights: Weights, bias: NDArray[np.float32]) -> None:
+        self.tensors[f"{name}.weight"] = weights.values
+        self.tensors[f"{name}.bias"] = bias
+        if weights.scale is not None:
+            self.tensors[f"{name}.weight_scale"] = weights.scale
+
+    def _take_norm(self, name: str, norm: NormPart) -> None:
+        self.tensors[f"{name}.weight"], self.tensors[f"{name}.bias"] = norm.weight, norm.bias
+
+    def _origin(self, value: str, ends: Any = None) -> Origin:
+        return self.graph.origin(value, self.stops, ends)
+
+    def _expect(self, origin: Origin, stops: set[str], ops: set[str], name: str) -> None:
+        if origin.stops != stops or not origin.ops <= ops or origin.tables:
+            strange = sorted(origin.ops - ops) or sorted(origin.stops ^ stops) or "a table"
+            raise self.graph.error(f"{name} is not computed as in BERT: found {strange}")
+
+    def _config(self, layers: int) -> EncoderConfig:
+        epsilons = {norm.epsilon for norm in self.norms}
+        if len(epsilons) != 1:
+            raise self.graph.error("the LayerNorms do not share one constant epsilon")
+        if len(self.heads) != 1:
+            raise self.graph.error(f"the layers have {sorted(self.heads)} heads, expected the same")
+        words = self.tensors[f"{WORDS}.weight"]
+        fields = {
+            "model_type": "bert",
+            "num_hidden_layers": layers,
+            "hidden_size": words.shape[1],
+            "num_attention_heads": self.heads.pop(),
+            "intermediate_size": len(self.tensors["encoder.layer.0.intermediate.dense.bias"]),
+            "vocab_size": len(words),
+            "max_position_embeddings": len(self.tensors["embeddings.position_embeddings.weight"]),
+            "type_vocab_size": len(self.tensors["embeddings.token_type_embeddings.weight"]),
+            # The graph has float32's nearest to 1e-12; the shortest decimal is what was meant.
+            "layer_norm_eps": float(str(np.float32(epsilons.pop()))),
+        }
+        config = parse_config(fields, str(self.graph.path))
+        self._check_shapes(config)
+        return config
+
+    def _check_shapes(self, config: EncoderConfig) -> None:
+        for name, array in self.tensors.items():
+            if array.ndim == 2 and name.endswith(".dense.weight"):
+                wide = ".intermediate." in name, ".output.dense" in name and "attention" not in name
+                rows, columns = (config.intermediate if w else config.hidden for w in wide)
+            elif array.ndim == 2:
+                rows, columns = len(array), config.hidden
+            else:
+                continue
+            if array.shape != (rows, columns):
+                raise self.graph.error(
+                    f"{name} has shape {list(array.shape)}, expected {[rows, columns]}"
+                )
 
 
-def _read_linear(
-    graph: OnnxGraph, product: NodeProto, used: set[str]
-) -> tuple[str, dict[str, NDArray[Any]]]:
-    """Follow a product to its bias: MatMulInteger, Cast, Mul by both scales, Add."""
-    activation, values_name, _, zero_point_name = product.input
-    quantize = graph.producer(activation, "DynamicQuantizeLinear")
-    cast = graph.consumer(product.output[0], "Cast")
-    if [attribute.i for attribute in cast.attribute] != [_CAST_TO_FLOAT]:
-        raise graph.error(f"{cast.name} does not cast to float32")
-    rescale = graph.consumer(cast.output[0], "Mul")
-    scales = graph.producer(other_input(rescale, cast.output[0]), "Mul")
-    scale_name = other_input(scales, quantize.output[1])
-    add = graph.consumer(rescale.output[0], "Add")
-    bias_name = other_input(add, rescale.output[0])
-    name = bias_name.removesuffix(".bias")
-    if product.name.strip("/").replace("/", ".") != f"{name}.MatMul_quant":
-        raise graph.error(f"operation {product.name!r} is followed by the bias {bias_name!r}")
-
-    values = graph.array(values_name, "int8", 2)
-    scale = graph.array(scale_name, "float32", 0)
-    bias = graph.array(bias_name, "float32", 1)
-    if graph.scalar(zero_point_name, "int8") != 0:
-        raise graph.error(f"tensor {zero_point_name!r} is not zero")
-    if values.min() < -127:
-        raise graph.error(f"tensor {values_name!r} holds -128, expected values in [-127, 127]")
-    if bias.shape != values.shape[1:]:
-        raise graph.error(f"tensor {bias_name!r} has {bias.size} values for {values.shape}")
-    used |= {values_name, scale_name, zero_point_name, bias_name}
-    return name, {
-        f"{name}.weight": np.ascontiguousarray(values.T),
-        f"{name}.weight_scale": np.full(values.shape[1], scale, np.float32),
-        f"{name}.bias": bias,
-    }
-
-
-def _read_config(graph: OnnxGraph, tensors: Tensors, linears: int) -> EncoderConfig:
-    """Work the sizes out of shapes and constants, and check that the graph is what they imply."""
-    layers, rest = divmod(linears, _LINEARS_PER_LAYER)
-    if layers == 0 or rest:
-        raise graph.error(f"{linears} linear layers are not {_LINEARS_PER_LAYER} for each layer")
-    counts = {"MatMulInteger": linears + 2 * layers, "Softmax": layers, "Erf": layers}
-    counts["Sqrt"] = 2 * layers + 1  # one in each LayerNorm
-    for op_type, expected in counts.items():
-        if len(graph.of_type(op_type)) != expected:
-            found = len(graph.of_type(op_type))
-            raise graph.error(f"{found} operations are {op_type}, expected {expected}")
-    vocab, hidden = tensors[f"{WORDS}.weight"].shape
-    ffn_name = "encoder.layer.0.intermediate.dense.bias"
-    if ffn_name not in tensors:
-        raise graph.error(f"tensor {ffn_name!r} is missing")
-    fields = {
-        "model_type": "bert",
-        "num_hidden_layers": layers,
-        "hidden_size": hidden,
-        "num_attention_heads": hidden // _head_size(graph),
-        "intermediate_size": tensors[ffn_name].size,
-        "vocab_size": vocab,
-        "max_position_embeddings": tensors["embeddings.position_embeddings.weight"].shape[0],
-        "type_vocab_size": tensors["embeddings.token_type_embeddings.weight"].shape[0],
-        "layer_norm_eps": _layer_norm_eps(graph),
-    }
-    return parse_config(fields, str(graph.path))
-
-
-def _head_size(graph: OnnxGraph) -> int:
-    """Attention divides its scores by the square root of the head size, the same in every layer."""
-    divisors = set()
-    for softmax in graph.of_type("Softmax"):
-        masked = graph.producer(softmax.input[0], "Add")
-        scaled = graph.producer(masked.input[0], "Div")
-        divisors.add(graph.constant(scaled.input[1]))
-    divisor = divisors.pop() if len(divisors) == 1 else None
-    head_size = 0 if divisor is None else round(divisor * divisor)
-    if head_size < 1 or np.float32(np.sqrt(head_size)) != np.float32(divisor or 0):
-        raise graph.error(f"attention scores are divided by {divisor}, not by a head size's root")
-    return head_size
-
-
-def _layer_norm_eps(graph: OnnxGraph) -> float:
-    values = set()
-    for root in graph.of_type("Sqrt"):
-        values.add(graph.constant(graph.producer(root.input[0], "Add").input[1]))
-    value = values.pop() if len(values) == 1 else None
-    if value is None:
-        raise graph.error("the LayerNorms do not share one constant epsilon")
-    # The graph has float32's nearest to 1e-12; the shortest decimal for it is what was meant.
-    return float(str(np.float32(value)))
+def _number(node: NodeProto, name: str) -> int:
+    return int(attribute(node, name) or 0)

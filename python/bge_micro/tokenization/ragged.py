@@ -28,3 +28,9 @@ class RaggedBatch:
     def counts(self) -> npt.NDArray[np.int64]:
         """Tokens used of each text, special tokens included; int64, shape (n,)."""
         return np.diff(self.offsets)
+
+    def first(self, tokens: int) -> RaggedBatch:
+        """Return the first texts that have no more than `tokens` tokens together."""
+        texts = int(np.searchsorted(self.offsets, tokens, side="right")) - 1
+        offsets = self.offsets[: texts + 1]
+        return RaggedBatch(self.ids[: offsets[-1]], offsets, self.truncated[:texts])

@@ -1,4 +1,4 @@
-"""Float weights to int8 with one scale per output channel, and back.
+"""Rows of float weights to int8 with one scale each, and back.
 
 Only the largest magnitude, a division and a rounding are used: operations whose result is the same
 on every CPU and in every floating-point mode with rounding to nearest. NumPy's sums are not.
@@ -8,9 +8,6 @@ from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
-
-from bge_micro.checkpoint.config import EncoderConfig
-from bge_micro.checkpoint.tensors import Tensors, all_linears
 
 # A row whose largest weight is smaller than this becomes all zeros with scale 1. The bound lies so
 # far above the smallest normal float32 (2^-126) that neither a scale nor a rounded quotient can
@@ -52,44 +49,3 @@ def dequantize_rows(
     """
     weight: NDArray[np.float32] = values.astype(np.float32) * scale[:, None]
     return weight if input_factor is None else weight * input_factor
-
-
-def quantize_checkpoint(tensors: Tensors, config: EncoderConfig) -> Tensors:
-    """Quantise every linear layer that is not quantised yet; all else stays as it is.
-
-    Args:
-        tensors: A checkpoint's tensors.
-        config: Its sizes.
-
-    Returns:
-        The tensors with int8 ``.weight`` and float32 ``.weight_scale`` for every linear layer.
-    """
-    result = dict(tensors)
-    for linear in all_linears(config):
-        weight = tensors[f"{linear.name}.weight"]
-        if weight.dtype != np.int8:
-            values, scale = quantize_rows(weight)
-            result[f"{linear.name}.weight"] = values
-            result[f"{linear.name}.weight_scale"] = scale
-    return result
-
-
-def dequantize_checkpoint(tensors: Tensors, config: EncoderConfig) -> Tensors:
-    """Turn every quantised linear layer into float32; all else stays as it is.
-
-    Args:
-        tensors: A checkpoint's tensors.
-        config: Its sizes.
-
-    Returns:
-        The tensors with float32 ``.weight`` and neither scales nor input factors for any linear.
-    """
-    result = dict(tensors)
-    for linear in all_linears(config):
-        if tensors[f"{linear.name}.weight"].dtype == np.int8:
-            result[f"{linear.name}.weight"] = dequantize_rows(
-                tensors[f"{linear.name}.weight"],
-                result.pop(f"{linear.name}.weight_scale"),
-                result.pop(f"{linear.name}.input_factor", None),
-            )
-    return result

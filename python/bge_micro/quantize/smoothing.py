@@ -13,16 +13,19 @@ Floats = NDArray[np.float32]
 _SMALLEST, _LARGEST = np.float32(2.0**-10), np.float32(2.0**10)
 
 
-def smoothing_factor(input_peaks: Floats, weights: Sequence[Floats]) -> Floats:
+def smoothing_factor(
+    input_peaks: Floats, weights: Sequence[Floats], *, strong: bool = False
+) -> Floats:
     """Return what to multiply each input feature by before it is quantised.
 
     With the factor sqrt(largest weight / largest input), both come to the same largest magnitude,
     the geometric mean of what they had: half of the difference goes either way (alpha 0.5 in the
-    literature). Only largest values, a division and a square root: the same bits everywhere.
+    literature). Only largest values, divisions and square roots: the same bits everywhere.
 
     Args:
         input_peaks: The largest magnitude of each input feature, [in].
         weights: The weights of all layers that read this input, each [out, in].
+        strong: Move three quarters into the weights (alpha 0.75).
 
     Returns:
         float32 [in], in [2^-10, 2^10].
@@ -30,6 +33,9 @@ def smoothing_factor(input_peaks: Floats, weights: Sequence[Floats]) -> Floats:
     weight_peaks = np.max([np.abs(weight).max(axis=0) for weight in weights], axis=0)
     with np.errstate(divide="ignore", invalid="ignore"):
         ratio = weight_peaks / input_peaks
-    ratio[~(ratio > 0)] = 1.0  # nothing to even out where either is zero
-    factor: Floats = np.clip(np.sqrt(ratio), _SMALLEST, _LARGEST).astype(np.float32)
-    return factor
+        factor = np.sqrt(ratio)
+        if strong:
+            factor = np.sqrt(factor / input_peaks)
+    factor[~(ratio > 0) | ~np.isfinite(factor)] = 1.0  # either is zero: nothing to even out
+    clipped: Floats = np.clip(factor, _SMALLEST, _LARGEST).astype(np.float32)
+    return clipped
