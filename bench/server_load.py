@@ -25,8 +25,8 @@ from pathlib import Path
 import onnxruntime
 import uvloop
 from load import Load, load, post
+from machine import cpu_name
 from texts import sentences
-from versus_onnxruntime import cpu_name
 
 import bge_micro
 
