@@ -17,6 +17,9 @@ constexpr std::int64_t kBlockTokens = 2 * kChunkRows;
 constexpr std::int64_t kSmallestBlockTokens = 24;
 constexpr std::int64_t kBlocksPerThread = 4;
 
+// Fewer tokens are brief work for parallel.h: about 4 ms in one thread.
+constexpr std::int64_t kBriefTokens = 128;
+
 std::int64_t token_budget(const Request& request) {
   if (request.threads <= 1) return kBlockTokens;
   const std::int64_t share = request.batch.total() / (request.threads * kBlocksPerThread);
@@ -28,7 +31,8 @@ std::int64_t token_budget(const Request& request) {
 // The team of one encode call and its workers' memory, all allocated before the work begins.
 class Engine::Workers {
  public:
-  Workers(Engine& engine, int threads) : engine_(engine), team_(make_team(threads)) {
+  Workers(Engine& engine, const Request& request)
+      : engine_(engine), team_(make_team(request.threads, request.batch.total() < kBriefTokens)) {
     for (int i = 0; i < team_->width(); ++i) {
       owned_.push_back(engine.take_workspace());
       spaces_.push_back(owned_.back().get());
@@ -76,7 +80,7 @@ void Engine::encode(const Request& request, FunctionRef<bool()> stop_asked) {
   Stop stop(stop_asked);
   const RaggedBatch& batch = request.batch;
   const std::vector<Block> blocks = plan_blocks(batch, token_budget(request));
-  Workers workers(*this, request.threads);
+  Workers workers(*this, request);
   Team& team = workers.team();
 
   // A block takes what fits the budget, or one text.

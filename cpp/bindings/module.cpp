@@ -41,4 +41,5 @@ PYBIND11_MODULE(_core, module, py::mod_gil_not_used()) {
       .def("__exit__", &FloatModeScope::exit);
   bge::register_model(module);
   bge::register_kernels(module);
+  bge::register_search(module);
 }

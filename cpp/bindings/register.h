@@ -11,5 +11,6 @@ namespace bge {
 
 void register_model(pybind11::module_& module);
 void register_kernels(pybind11::module_& module);
+void register_search(pybind11::module_& module);
 
 }  // namespace bge

@@ -1,5 +1,6 @@
 // Single kernels of any ISA, for the tests and the benchmark. Buffers a kernel writes to are
 // poisoned first, so that a read of what was never written shows.
+#include <chrono>
 #include <cstring>
 #include <limits>
 
@@ -43,20 +44,17 @@ struct Prepared {
   AlignedBuffer codes;
   Floats scale;
   Ints zero_point;
-  Ints code_sum;
   OperandBuffers buffers;
 
   Prepared(const Floats& x, const ComputeKernels& compute)
       : codes(poisoned(static_cast<std::size_t>(x.size()) * compute.code_bytes + 1)),
         scale(x.shape(0)),
         zero_point(x.shape(0)),
-        code_sum(x.shape(0)),
-        buffers{codes.as<void>(), scale.mutable_data(), zero_point.mutable_data(),
-                code_sum.mutable_data()} {}
+        buffers{codes.as<void>(), scale.mutable_data(), zero_point.mutable_data()} {}
 
   Operand operand(const Floats& x, const ComputeKernels& compute) const {
     return {compute.code_bytes ? buffers.codes : x.data(), static_cast<std::size_t>(x.shape(1)),
-            buffers.scale, buffers.zero_point, buffers.code_sum};
+            buffers.scale, buffers.zero_point};
   }
 };
 
@@ -69,6 +67,9 @@ py::tuple quantize(const std::string& isa, const Floats& x, const std::optional<
     // A code is a byte, signed or plus 128: either way the low byte of code + offset.
     const std::uint8_t stored = static_cast<const std::uint8_t*>(prepared.buffers.codes)[i];
     codes.mutable_data()[i] = static_cast<std::int8_t>(stored - compute.code_offset);
+  }
+  for (py::ssize_t r = 0; r < x.shape(0); ++r) {
+    prepared.zero_point.mutable_data()[r] -= compute.code_offset;
   }
   return py::make_tuple(codes, prepared.scale, prepared.zero_point);
 }
@@ -107,6 +108,29 @@ Floats linear(const std::string& isa, const std::string& compute_type, const Flo
                  {panels.first, panels.second}, use_gelu ? Epilogue::kBiasGelu : Epilogue::kBias,
                  out.mutable_data(), static_cast<std::size_t>(weight.shape(0)));
   return out;
+}
+
+// Seconds of one call over all rows and panels, the mean of `repeats` calls: what the benchmark
+// compares with the machine's peak. Packing and preparing are done before, and stay out of it.
+double linear_seconds(const std::string& isa, const std::string& compute_type, const Floats& x,
+                      const py::array& weight, const std::optional<Floats>& scale,
+                      const Floats& bias, int repeats) {
+  const KernelTable& kernels = select_kernels(isa);
+  const bool int8 = to_compute(compute_type) == Compute::kInt8;
+  const ComputeKernels& compute = int8 ? kernels.int8 : kernels.float32;
+  const SingleLinear single =
+      pack_linear(to_linear(weight, scale, bias, std::nullopt), int8, compute.byte_form);
+  Prepared prepared(x, compute);
+  compute.prepare(x.data(), rows_of(x), width_of(x), nullptr, prepared.buffers);
+  const Operand input = prepared.operand(x, compute);
+  const std::size_t stride = static_cast<std::size_t>(weight.shape(0));
+  const AlignedBuffer out = poisoned(static_cast<std::size_t>(x.shape(0)) * stride * sizeof(float));
+  const auto begin = std::chrono::steady_clock::now();
+  for (int i = 0; i < repeats; ++i) {
+    compute.linear(input, {0, rows_of(x)}, single.packed, {0, single.packed.panels},
+                   Epilogue::kBias, out.as<float>(), stride);
+  }
+  return std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count() / repeats;
 }
 
 Floats attention(const std::string& isa, const std::string& compute_type, const Floats& qkv,
@@ -178,6 +202,9 @@ void register_kernels(py::module_& module) {
   kernels.def("linear", &linear, py::arg("isa"), py::arg("compute_type"), py::arg("x"),
               py::arg("weight"), py::arg("scale"), py::arg("bias"), py::arg("factor"),
               py::arg("gelu"), py::arg("rows"), py::arg("panels"));
+  kernels.def("linear_seconds", &linear_seconds, py::arg("isa"), py::arg("compute_type"),
+              py::arg("x"), py::arg("weight"), py::arg("scale"), py::arg("bias"),
+              py::arg("repeats"));
   kernels.def("attention", &attention, py::arg("isa"), py::arg("compute_type"), py::arg("qkv"),
               py::arg("heads"));
   kernels.def("add_norm", &add_norm, py::arg("isa"), py::arg("x"), py::arg("y"), py::arg("weight"),

@@ -42,7 +42,7 @@ class Model {
 
   void encode(const Ids& ids, const Offsets& offsets, const std::string& pooling, int dimensions,
               bool normalize, const std::string& precision, int threads, bool normalize_whole,
-              int skip,
+              int skip, const std::optional<py::function>& poll,
               const std::optional<py::array>& vectors,
               const std::optional<py::array>& token_embeddings) const {
     Request request;
@@ -64,21 +64,27 @@ class Model {
           writable(*token_embeddings, "token_embeddings", request.batch.total(),
                    static_cast<std::size_t>(engine_->config().hidden) * sizeof(float)));
     }
-    bool signalled = false;
     try {
       const py::gil_scoped_release release;
-      engine_->encode(request, [&signalled] {
+      engine_->encode(request, [&] {
         const py::gil_scoped_acquire acquire;
-        return signalled = PyErr_CheckSignals() != 0;
+        return PyErr_CheckSignals() != 0 || (poll && raises(*poll));
       });
     } catch (const Stopped&) {
-      throw py::error_already_set();  // what the signal handler raised
+      throw py::error_already_set();  // what the signal handler or poll raised
     }
   }
 
   std::string isa() const { return engine_->isa(); }
 
  private:
+  // Calls it; an exception stays where Python looks for one.
+  static bool raises(const py::function& poll) {
+    PyObject* result = PyObject_CallNoArgs(poll.ptr());
+    Py_XDECREF(result);
+    return result == nullptr;
+  }
+
   static RaggedBatch to_batch(const Ids& ids, const Offsets& offsets) {
     if (ids.ndim() != 1 || offsets.ndim() != 1 || offsets.size() < 1) {
       throw std::invalid_argument("ids and offsets must have one dimension, offsets an entry");
@@ -144,7 +150,7 @@ void register_model(py::module_& module) {
       .def("encode", &Model::encode, py::arg("ids"), py::arg("offsets"), py::kw_only(),
            py::arg("pooling"), py::arg("dimensions"), py::arg("normalize"), py::arg("precision"),
            py::arg("threads"), py::arg("normalize_whole") = false, py::arg("skip") = 0,
-           py::arg("vectors") = py::none(),
+           py::arg("poll") = py::none(), py::arg("vectors") = py::none(),
            py::arg("token_embeddings") = py::none())
       .def_property_readonly("isa", &Model::isa);
 }

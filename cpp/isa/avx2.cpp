@@ -1,4 +1,5 @@
 #include "isa/lanes_avx2.h"
+#include "isa/search_avx2.h"
 #include "isa/tables.h"
 #include "kernels/make_table.h"
 

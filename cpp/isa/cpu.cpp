@@ -59,15 +59,18 @@ bool bit(std::uint32_t word, int index) { return (word >> index & 1u) != 0; }
 // Bit numbers: Intel Software Developer's Manual, volume 2, CPUID.
 CpuFeatures detect_cpu() {
   CpuFeatures features;
-  if (cpuid(0, 0).eax < 7) return features;
+  const std::uint32_t last_leaf = cpuid(0, 0).eax;
   const Leaf basic = cpuid(1, 0);
-  const Leaf extended = cpuid(7, 0);
+  features.sse41 = bit(basic.ecx, 19);
   const bool os_xsave = bit(basic.ecx, 27);
-  if (!os_xsave) return features;
+  if (last_leaf < 7 || !os_xsave) return features;
+  const Leaf extended = cpuid(7, 0);
+  const Leaf more = extended.eax >= 1 ? cpuid(7, 1) : Leaf{};
   const std::uint64_t saved = saved_states();
   const bool os_ymm = (saved & 0x06) == 0x06;
   const bool os_zmm = (saved & 0xe6) == 0xe6;
   features.avx2_fma = os_ymm && bit(basic.ecx, 28) && bit(basic.ecx, 12) && bit(extended.ebx, 5);
+  features.avx_vnni = features.avx2_fma && bit(more.eax, 4);
   features.avx512_vnni = features.avx2_fma && os_zmm && bit(extended.ebx, 16) &&
                          bit(extended.ebx, 17) && bit(extended.ebx, 30) && bit(extended.ebx, 31) &&
                          bit(extended.ecx, 11);
@@ -76,20 +79,34 @@ CpuFeatures detect_cpu() {
 
 #elif defined(BGE_MICRO_ARM64)
 
+#if defined(__APPLE__)
+namespace {
+
+bool system_has(const char* feature) {
+  int value = 0;
+  std::size_t size = sizeof value;
+  return sysctlbyname(feature, &value, &size, nullptr, 0) == 0 && value != 0;
+}
+
+}  // namespace
+#endif
+
 CpuFeatures detect_cpu() {
   CpuFeatures features;
   features.neon = true;
 #if defined(__linux__)
   constexpr unsigned long kDotprod = 1ul << 20;  // HWCAP_ASIMDDP
+  constexpr unsigned long kI8mm = 1ul << 13;     // HWCAP2_I8MM
   features.neon_dotprod = (getauxval(AT_HWCAP) & kDotprod) != 0;
+  features.neon_i8mm = features.neon_dotprod && (getauxval(AT_HWCAP2) & kI8mm) != 0;
 #elif defined(__APPLE__)
-  int value = 0;
-  std::size_t size = sizeof value;
-  features.neon_dotprod =
-      sysctlbyname("hw.optional.arm.FEAT_DotProd", &value, &size, nullptr, 0) == 0 && value != 0;
+  features.neon_dotprod = system_has("hw.optional.arm.FEAT_DotProd");
+  features.neon_i8mm = features.neon_dotprod && system_has("hw.optional.arm.FEAT_I8MM");
 #elif defined(_WIN32)
   constexpr DWORD kDotprod = 43;  // PF_ARM_V82_DP_INSTRUCTIONS_AVAILABLE
+  constexpr DWORD kI8mm = 66;     // PF_ARM_V82_I8MM_INSTRUCTIONS_AVAILABLE
   features.neon_dotprod = IsProcessorFeaturePresent(kDotprod) != 0;
+  features.neon_i8mm = features.neon_dotprod && IsProcessorFeaturePresent(kI8mm) != 0;
 #endif
   return features;
 }

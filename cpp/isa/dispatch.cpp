@@ -13,8 +13,12 @@ const std::vector<IsaEntry>& isa_list() {
     return std::vector<IsaEntry>{
 #if defined(BGE_MICRO_X86)
         {&kAvx512VnniKernels, cpu.avx512_vnni},
+        {&kAvx512VlVnniKernels, cpu.avx512_vnni},
+        {&kAvxVnniKernels, cpu.avx_vnni},
         {&kAvx2Kernels, cpu.avx2_fma},
+        {&kSse41Kernels, cpu.sse41},
 #elif defined(BGE_MICRO_ARM64)
+        {&kNeonI8mmKernels, cpu.neon_i8mm},
         {&kNeonDotprodKernels, cpu.neon_dotprod},
         {&kNeonKernels, cpu.neon},
 #endif

@@ -90,6 +90,24 @@ struct Avx2 {
     return {_mm256_slli_epi32(a.lo, N), _mm256_slli_epi32(a.hi, N)};
   }
 
+  static BGE_INLINE I imax(I a, I b) {
+    return {_mm256_max_epi32(a.lo, b.lo), _mm256_max_epi32(a.hi, b.hi)};
+  }
+
+  template <int N>
+  static BGE_INLINE F upper(F v) {
+    if constexpr (N == 8) return {v.hi, v.hi};
+    if constexpr (N == 4) return {_mm256_permute2f128_ps(v.lo, v.lo, 0x11), v.hi};
+    constexpr int order = N == 2 ? _MM_SHUFFLE(3, 2, 3, 2) : _MM_SHUFFLE(3, 2, 1, 1);
+    return {_mm256_permute_ps(v.lo, order), v.hi};
+  }
+  template <int N>
+  static BGE_INLINE I upper(I v) {
+    return float_to_bits(upper<N>(bits_to_float(v)));
+  }
+  static BGE_INLINE float first(F v) { return _mm256_cvtss_f32(v.lo); }
+  static BGE_INLINE std::int32_t first(I v) { return _mm256_cvtsi256_si32(v.lo); }
+
   static BGE_INLINE I load_bytes(const std::int8_t* p) {
     const __m128i bytes = _mm_loadu_si128(reinterpret_cast<const __m128i*>(p));
     return {_mm256_cvtepi8_epi32(bytes), _mm256_cvtepi8_epi32(_mm_srli_si128(bytes, 8))};
@@ -105,7 +123,7 @@ struct Avx2 {
     _mm_storeu_si128(reinterpret_cast<__m128i*>(p), bytes);
   }
 
-  static BGE_INLINE __m256i broadcast4(const std::uint8_t* codes) {
+  static BGE_INLINE __m256i broadcast4(const void* codes) {
     std::int32_t four;
     __builtin_memcpy(&four, codes, sizeof four);
     return _mm256_set1_epi32(four);
@@ -115,7 +133,7 @@ struct Avx2 {
   // adds neighbours in 16 bits; two of its results are added before VPMADDWD by ones widens them.
   // Nothing overflows, because the packer has seen to it (ByteForm::kPaired). Five instructions
   // for 64 multiply-adds, three of them on the two multiply ports: at most 43 a cycle, where
-  // AttentionDot below reaches 32.
+  // KeyDot below reaches 32.
   //
   // Tile: 8 rows x 8 columns = 8 accumulators; 2 registers of weights, 1 of ones, 2 of products.
   struct LinearDot {
@@ -160,13 +178,14 @@ struct Avx2 {
   // 8 columns are two registers), 2 registers of weights and 1 of codes of the 16 there are.
   // 3 rows x 16 columns was rejected: it widens weights twice as often (28 instead of 26 vector
   // instructions for 192 multiply-adds).
-  struct AttentionDot {
+  struct KeyDot {
     static constexpr ByteForm kByteForm = ByteForm::kSigned;
     static constexpr int kColumns = 8;
     static constexpr int kPanels = 1;
     static constexpr int kRows = 6;
     using Code = std::int16_t;
     static constexpr int kCodeOffset = 0;
+    static constexpr int kWeightOffset = 0;
     using Weights = I;  // columns 0-3 and 4-7, 16 int16 each: four k a column
     using Acc = I;
     using Quad = __m256i;
@@ -200,6 +219,8 @@ struct Avx2 {
                           _mm256_permute4x64_epi64(sums, _MM_SHUFFLE(3, 1, 2, 0)));
     }
   };
+
+  using ValueDot = KeyDot;
 
   // Float tile: 6 rows x 16 columns = 12 accumulators, 2 weights, 1 broadcast. 12 chains cover
   // the latency of 4 cycles at 2 FMA a cycle (8 needed).

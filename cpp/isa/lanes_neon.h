@@ -1,5 +1,6 @@
 // NEON (ARMv8.0 and later): 16 lanes are four 128-bit registers. The 8-bit dot product comes in
-// two forms below: NeonBase multiplies and adds pairwise, NeonDotprod has SDOT (ARMv8.2).
+// three forms below: NeonBase multiplies and adds pairwise, NeonDotprod has SDOT (ARMv8.2),
+// NeonI8mm SMMLA (ARMv8.6, optional before).
 #pragma once
 
 #include <arm_neon.h>
@@ -103,6 +104,23 @@ struct Neon {
     return ieach([=](int i) { return vshlq_n_s32(a.part[i], N); });
   }
 
+  static BGE_INLINE I imax(I a, I b) {
+    return ieach([=](int i) { return vmaxq_s32(a.part[i], b.part[i]); });
+  }
+
+  template <int N>
+  static BGE_INLINE F upper(F v) {
+    if constexpr (N == 8) return {{v.part[2], v.part[3], v.part[2], v.part[3]}};
+    if constexpr (N == 4) return {{v.part[1], v.part[1], v.part[1], v.part[1]}};
+    return each([=](int) { return vextq_f32(v.part[0], v.part[0], N % 4); });
+  }
+  template <int N>
+  static BGE_INLINE I upper(I v) {
+    return float_to_bits(upper<N>(bits_to_float(v)));
+  }
+  static BGE_INLINE float first(F v) { return vgetq_lane_f32(v.part[0], 0); }
+  static BGE_INLINE std::int32_t first(I v) { return vgetq_lane_s32(v.part[0], 0); }
+
   static BGE_INLINE I load_bytes(const std::int8_t* p) {
     const int8x16_t bytes = vld1q_s8(p);
     const int16x8_t lo = vmovl_s8(vget_low_s8(bytes));
@@ -115,6 +133,15 @@ struct Neon {
     const int16x8_t hi = vcombine_s16(vmovn_s32(a.part[2]), vmovn_s32(a.part[3]));
     vst1q_s8(p, vcombine_s8(vmovn_s16(lo), vmovn_s16(hi)));
   }
+
+  // Codes of [0, 255] minus 128, for instructions that want both operands signed.
+  template <class Dot>
+  struct Unsigned : Dot {
+    static constexpr int kCodeOffset = -128;
+    static BGE_INLINE void store_codes(std::int8_t* p, I a) {
+      Dot::store_codes(p, iadd(a, isplat(kCodeOffset)));
+    }
+  };
 
   // Float tile: 6 rows x 16 columns = 24 accumulators, 4 weights, 1 broadcast of 32 registers.
   static constexpr int kFloatPanels = 1;
@@ -132,6 +159,7 @@ struct NeonBase : Neon {
     static constexpr int kRows = 4;
     using Code = std::int8_t;
     static constexpr int kCodeOffset = 0;
+    static constexpr int kWeightOffset = 0;
     struct Weights {
       int8x8_t pair[4];  // two columns each
     };
@@ -158,7 +186,8 @@ struct NeonBase : Neon {
     }
   };
   using LinearDot = Dot;
-  using AttentionDot = Dot;
+  using KeyDot = Dot;
+  using ValueDot = Unsigned<Dot>;
 };
 
 #if defined(__ARM_FEATURE_DOTPROD)
@@ -172,6 +201,7 @@ struct NeonDotprod : Neon {
     static constexpr int kRows = 6;
     using Code = std::int8_t;
     static constexpr int kCodeOffset = 0;
+    static constexpr int kWeightOffset = 0;
     struct Weights {
       int8x16_t quad[4];  // four columns each
     };
@@ -195,7 +225,81 @@ struct NeonDotprod : Neon {
     static BGE_INLINE void store_acc(std::int32_t* columns, Acc acc) { istore(columns, acc); }
   };
   using LinearDot = Dot;
-  using AttentionDot = Dot;
+  using KeyDot = Dot;
+  using ValueDot = Unsigned<Dot>;
+};
+#endif
+
+#if defined(__ARM_FEATURE_MATMUL_INT8)
+// SMMLA multiplies a matrix of 2 rows x 8 k with one of 8 k x 2 columns: twice SDOT's work. Two
+// steps of a panel, zipped, are its columns; two rows' codes its rows; of an odd last row, twice
+// the same.
+//
+// Tile: 6 rows x 16 columns = 24 accumulators of 2 x 2, 3 of codes, 2 of weights on their way
+// through the zip, of 32 registers.
+struct NeonI8mm : Neon {
+  struct Dot {
+    static constexpr ByteForm kByteForm = ByteForm::kSigned;
+    static constexpr int kColumns = 16;
+    static constexpr int kPanels = 1;
+    static constexpr int kRows = 6;
+    static constexpr bool kOwnTile = true;
+    using Code = std::int8_t;
+    static constexpr int kCodeOffset = 0;
+    static constexpr int kWeightOffset = 0;
+
+    static BGE_INLINE void store_codes(Code* p, I a) { store_bytes(p, a); }
+
+    template <int kTileRows>
+    static BGE_INLINE void tile(const Code* codes, std::size_t stride, const unsigned char* steps,
+                                int count, std::int32_t* sums, std::size_t sum_stride) {
+      constexpr int kPairs = (kTileRows + 1) / 2;
+      constexpr int kQuads = kLanes / 4;      // of columns: one register of a step
+      int32x4_t acc[kPairs][kQuads][2] = {};  // r0c0 r0c1 r1c0 r1c1, then columns 2 and 3
+      for (int step = 0; step < count; step += 2) {
+        int8x16_t rows[kPairs];
+        BGE_UNROLL
+        for (int p = 0; p < kPairs; ++p) {
+          const Code* first = codes + static_cast<std::size_t>(2 * p) * stride;
+          const Code* second = 2 * p + 1 < kTileRows ? first + stride : first;
+          rows[p] = vcombine_s8(vld1_s8(first), vld1_s8(second));
+        }
+        BGE_UNROLL
+        for (int q = 0; q < kQuads; ++q) {
+          const int32x4_t even = load_quad(steps + 16 * q);
+          const int32x4_t odd = load_quad(steps + kStepBytes + 16 * q);
+          const int8x16_t columns01 = vreinterpretq_s8_s32(vzip1q_s32(even, odd));
+          const int8x16_t columns23 = vreinterpretq_s8_s32(vzip2q_s32(even, odd));
+          BGE_UNROLL
+          for (int p = 0; p < kPairs; ++p) {
+            acc[p][q][0] = vmmlaq_s32(acc[p][q][0], rows[p], columns01);
+            acc[p][q][1] = vmmlaq_s32(acc[p][q][1], rows[p], columns23);
+          }
+        }
+        steps += 2 * kStepBytes;
+        codes += 2 * kStepDepth;
+      }
+      BGE_UNROLL
+      for (int p = 0; p < kPairs; ++p) {
+        BGE_UNROLL
+        for (int q = 0; q < kQuads; ++q) {
+          const int64x2_t left = vreinterpretq_s64_s32(acc[p][q][0]);
+          const int64x2_t right = vreinterpretq_s64_s32(acc[p][q][1]);
+          std::int32_t* out = sums + static_cast<std::size_t>(2 * p) * sum_stride + 4 * q;
+          vst1q_s32(out, vreinterpretq_s32_s64(vzip1q_s64(left, right)));
+          if (2 * p + 1 < kTileRows) {
+            vst1q_s32(out + sum_stride, vreinterpretq_s32_s64(vzip2q_s64(left, right)));
+          }
+        }
+      }
+    }
+    static BGE_INLINE int32x4_t load_quad(const unsigned char* p) {
+      return vreinterpretq_s32_u8(vld1q_u8(p));
+    }
+  };
+  using LinearDot = Dot;
+  using KeyDot = Dot;
+  using ValueDot = Unsigned<Dot>;
 };
 #endif
 

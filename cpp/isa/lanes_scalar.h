@@ -120,6 +120,21 @@ struct Scalar {
     return ieach([&](int i) { return wrap(raw(a.lane[i]) << N); });
   }
 
+  static BGE_INLINE I imax(const I& a, const I& b) {
+    return ieach([&](int i) { return a.lane[i] > b.lane[i] ? a.lane[i] : b.lane[i]; });
+  }
+
+  template <int N>
+  static BGE_INLINE F upper(const F& v) {
+    return each([&](int i) { return v.lane[(i + N) % kLanes]; });
+  }
+  template <int N>
+  static BGE_INLINE I upper(const I& v) {
+    return ieach([&](int i) { return v.lane[(i + N) % kLanes]; });
+  }
+  static BGE_INLINE float first(const F& v) { return v.lane[0]; }
+  static BGE_INLINE std::int32_t first(const I& v) { return v.lane[0]; }
+
   static BGE_INLINE I load_bytes(const std::int8_t* p) {
     return ieach([=](int i) { return static_cast<std::int32_t>(p[i]); });
   }
@@ -127,13 +142,15 @@ struct Scalar {
     for (int i = 0; i < kLanes; ++i) p[i] = static_cast<std::int8_t>(a.lane[i]);
   }
 
+  template <class CodeType>
   struct Dot {
     static constexpr ByteForm kByteForm = ByteForm::kSigned;
     static constexpr int kColumns = 16;
     static constexpr int kPanels = 1;
     static constexpr int kRows = 1;
-    using Code = std::int8_t;
+    using Code = CodeType;
     static constexpr int kCodeOffset = 0;
+    static constexpr int kWeightOffset = 0;
     struct Weights {
       const unsigned char* step;
     };
@@ -142,7 +159,9 @@ struct Scalar {
       const Code* codes;
     };
 
-    static BGE_INLINE void store_codes(Code* p, const I& a) { store_bytes(p, a); }
+    static BGE_INLINE void store_codes(Code* p, const I& a) {
+      for (int i = 0; i < kLanes; ++i) p[i] = static_cast<Code>(a.lane[i]);
+    }
     static BGE_INLINE Weights load_weights(const unsigned char* step) { return {step}; }
     static BGE_INLINE Quad load_codes4(const Code* codes) { return {codes}; }
     static BGE_INLINE Acc zero_acc() { return isplat(0); }
@@ -159,8 +178,9 @@ struct Scalar {
       istore(columns, acc);
     }
   };
-  using LinearDot = Dot;
-  using AttentionDot = Dot;
+  using LinearDot = Dot<std::int8_t>;
+  using KeyDot = LinearDot;
+  using ValueDot = Dot<std::uint8_t>;
 
   static constexpr int kFloatPanels = 1;
   static constexpr int kFloatRows = 1;

@@ -1,4 +1,5 @@
 #include "isa/lanes_neon.h"
+#include "isa/search_neon.h"
 #include "isa/tables.h"
 #include "kernels/make_table.h"
 

@@ -8,11 +8,15 @@ namespace bge {
 
 extern const KernelTable kScalarKernels;
 #if defined(BGE_MICRO_X86)
+extern const KernelTable kSse41Kernels;
 extern const KernelTable kAvx2Kernels;
+extern const KernelTable kAvxVnniKernels;
+extern const KernelTable kAvx512VlVnniKernels;
 extern const KernelTable kAvx512VnniKernels;
 #elif defined(BGE_MICRO_ARM64)
 extern const KernelTable kNeonKernels;
 extern const KernelTable kNeonDotprodKernels;
+extern const KernelTable kNeonI8mmKernels;
 #endif
 
 }  // namespace bge

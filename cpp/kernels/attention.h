@@ -15,8 +15,6 @@
 namespace bge {
 namespace {
 
-inline constexpr int kQueryRows = 12;  // a multiple of every ISA's tile; 12 x 512 scores are 24 KB
-
 BGE_INLINE int padded_keys(int tokens) { return (tokens + kLanes - 1) / kLanes * kLanes; }
 
 // The bias that switches padded keys off: 0 for real ones, minus infinity beyond.
@@ -24,8 +22,8 @@ BGE_INLINE void write_key_mask(int tokens, float* mask) {
   for (int t = 0; t < padded_keys(tokens); ++t) mask[t] = t < tokens ? 0.0f : -__builtin_inff();
 }
 
-// Runs `rows` of queries at a time: body(first row, row count).
-template <class Body>
+// Runs kQueryRows queries at a time: body(first row, row count).
+template <int kQueryRows, class Body>
 BGE_INLINE void for_query_groups(int tokens, const Body& body) {
   for (int row = 0; row < tokens; row += kQueryRows) {
     body(row, tokens - row < kQueryRows ? tokens - row : kQueryRows);

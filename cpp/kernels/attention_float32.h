@@ -11,6 +11,8 @@ namespace {
 template <class Isa>
 struct FloatAttention {
   using F = typename Isa::F;
+  // Queries pass in groups of whole tiles whose scores stay in L1: 12 x 512 are 24 KB.
+  static constexpr int kQueryRows = 12 / Isa::kFloatRows * Isa::kFloatRows;
 
   float* key_steps;    // [padded / 16][head size][16]
   float* key_mask;     // [padded]
@@ -89,9 +91,9 @@ struct FloatAttention {
     value_columns.panels = size / kLanes;
     value_columns.steps = reinterpret_cast<const unsigned char*>(value_steps);
     value_columns.bias = value_bias;
-    const Operand query_rows{queries, static_cast<std::size_t>(size), nullptr, nullptr, nullptr};
-    const Operand score_rows{scores, static_cast<std::size_t>(keys), nullptr, nullptr, nullptr};
-    for_query_groups(task.tokens, [&](int first, int rows) {
+    const Operand query_rows{queries, static_cast<std::size_t>(size), nullptr, nullptr};
+    const Operand score_rows{scores, static_cast<std::size_t>(keys), nullptr, nullptr};
+    for_query_groups<kQueryRows>(task.tokens, [&](int first, int rows) {
       for (int r = 0; r < rows; ++r) {
         const float* row = query + static_cast<std::size_t>(first + r) * stride;
         for (int c = 0; c < size; c += kLanes) {

@@ -1,14 +1,20 @@
 // Attention in 8 bits.
 //
-// Queries: 8-bit rows with scale and zero point, like any linear's input. Keys: symmetric, one
-// scale a key, the column's scale. Probabilities: p = 255 * exp(score - max), rounded and minus
-// 128: codes with zero point -128 and the scale 1 / sum(p). Values: symmetric, one scale a text,
-// head and feature, because their sum runs over tokens and no scale a token could be taken out.
+// A softmax does not change when every key moves by the same vector, nor a weighted mean when the
+// values move and the mean moves with them. So keys are taken from the middle of their range, a
+// feature, and values from their mean, and what is left has small codes' worth of error.
 //
-// What rounding takes from the probabilities, sum(p) - sum(round(p)), is given back evenly: each
-// token gets the same share of it, which is one multiple of the values' sum. Without it a row of
-// 500 equal keys just below a rounding step loses all their mass (cosine 0.986 for a text of 510
-// full stops; 0.9992 with it).
+// Keys: symmetric, one scale a text, head and feature, which the queries are multiplied with before
+// they are quantised: symmetric, one scale a query. A query's scores are then its integer sums
+// times one number: the highest is found among integers, and what stays the same along a row is of
+// no account, such as the query's sum that comes in where keys are packed plus an offset.
+// Probabilities: levels of 255 * exp(score - highest), and their exact sum to divide by.
+// Values: symmetric, one scale a text, head and feature, because their sum runs over tokens and no
+// scale a token could be taken out. What rounding takes from the probabilities goes to the mean
+// value: without that a row of 500 equal keys just below a rounding step loses all its mass.
+//
+// Rejected: one scale a key and a zero point a query, which need corrections and a multiplication
+// for each score (a third of the time at 512 tokens) and, with keys as they are, are less exact.
 #pragma once
 
 #include "kernels/attention.h"
@@ -23,48 +29,98 @@ template <class Isa>
 struct Int8Attention {
   using F = typename Isa::F;
   using I = typename Isa::I;
-  using Dot = typename Isa::AttentionDot;
-  using Code = typename Dot::Code;
+  using KeyDot = typename Isa::KeyDot;
+  using ValueDot = typename Isa::ValueDot;
+  using QueryCode = typename KeyDot::Code;
+  using LevelCode = typename ValueDot::Code;
+  static constexpr std::int32_t kLowest = INT32_MIN;
+  // Queries pass in groups of whole tiles whose scores stay in L1: 12 x 512 are 24 KB.
+  static constexpr int kQueryRows = 12 / KeyDot::kRows * KeyDot::kRows;
 
-  unsigned char* key_steps;      // [padded / 16][head size / 4][64]
-  float* key_scales;             // [padded], times 1 / sqrt(head size)
-  std::int32_t* key_sums;        // [padded]
-  float* key_mask;               // [padded]
-  unsigned char* value_steps;    // [head size / 16][padded / 4][64]
-  float* value_scales;           // [head size]
-  std::int32_t* value_sums;      // [head size]
-  float* value_bias;             // [head size], zeros
-  float* value_totals;           // [head size], sums of the quantised values
-  OperandBuffers queries;        // [kQueryRows][head size]
-  float* scores;                 // [kQueryRows][padded]
-  OperandBuffers probabilities;  // [kQueryRows][padded]
-  float* lost_shares;            // [kQueryRows], what a token gets back of the lost probability
+  unsigned char* key_steps;    // [padded / 16][head size / 4][64]
+  float* key_scales;           // [head size]
+  unsigned char* value_steps;  // [head size / 16][padded_values / 4][64]
+  float* value_scales;         // [head size]
+  float* value_means;          // [head size]
+  std::int32_t* value_sums;    // [head size], sums of the codes
+  QueryCode* query_codes;      // [kQueryRows][head size]
+  float* query_scales;         // [kQueryRows], of a score
+  std::int32_t* scores;        // [kQueryRows][padded], in units of the query's scale
+  LevelCode* levels;           // [kQueryRows][padded]
+  float* level_scales;         // [kQueryRows], 1 / the exact sum of the levels
+  std::int32_t* level_zeros;   // [kQueryRows], how the level 0 is stored
+  std::int32_t* is_key;        // [16]: of the last 16 keys, -1 for real ones, 0 for padding
 
   Int8Attention(int tokens, int head_size, Carver& carver) {
     const std::size_t keys = static_cast<std::size_t>(padded_keys(tokens));
     const std::size_t size = static_cast<std::size_t>(head_size);
     key_steps = carver.take<unsigned char>(keys * size);
-    key_scales = carver.take<float>(keys);
-    key_sums = carver.take<std::int32_t>(keys);
-    key_mask = carver.take<float>(keys);
+    key_scales = carver.take<float>(size);
     value_steps = carver.take<unsigned char>(keys * size);
     value_scales = carver.take<float>(size);
+    value_means = carver.take<float>(size);
     value_sums = carver.take<std::int32_t>(size);
-    value_bias = carver.take<float>(size);
-    value_totals = carver.take<float>(size);
-    queries = operand_buffers(carver, size);
-    scores = carver.take<float>(kQueryRows * keys);
-    probabilities = operand_buffers(carver, keys);
-    lost_shares = carver.take<float>(kQueryRows);
+    query_codes = carver.take<QueryCode>(kQueryRows * size);
+    query_scales = carver.take<float>(kQueryRows);
+    scores = carver.take<std::int32_t>(kQueryRows * keys);
+    levels = carver.take<LevelCode>(kQueryRows * keys);
+    level_scales = carver.take<float>(kQueryRows);
+    level_zeros = carver.take<std::int32_t>(kQueryRows);
+    is_key = carver.take<std::int32_t>(kLanes);
   }
 
-  static OperandBuffers operand_buffers(Carver& carver, std::size_t width) {
-    OperandBuffers buffers;
-    buffers.codes = carver.take<Code>(kQueryRows * width);
-    buffers.scale = carver.take<float>(kQueryRows);
-    buffers.zero_point = carver.take<std::int32_t>(kQueryRows);
-    buffers.code_sum = carver.take<std::int32_t>(kQueryRows);
-    return buffers;
+  // Steps come in pairs.
+  static BGE_INLINE int padded_values(int tokens) {
+    constexpr int kPair = 2 * kStepDepth;
+    return (tokens + kPair - 1) / kPair * kPair;
+  }
+  // 127 / largest, or 0 where a feature or a row is (nearly) constant: its codes are then 0.
+  static BGE_INLINE F inverse_scale(F largest) {
+    return Isa::select_less(largest, Isa::splat(kSmallestRange), Isa::splat(0.0f),
+                            Isa::div(Isa::splat(127.0f), largest));
+  }
+
+  // 16 features of all tokens.
+  struct Spread {
+    F low, high, sum;
+  };
+  static BGE_INLINE Spread spread(const float* x, std::size_t stride, int tokens) {
+    Spread all{Isa::load(x), Isa::load(x), Isa::load(x)};
+    for (int t = 1; t < tokens; ++t) {
+      x += stride;
+      const F v = Isa::load(x);
+      all.low = Isa::min(v, all.low);
+      all.high = Isa::max(v, all.high);
+      all.sum = Isa::add(v, all.sum);
+    }
+    return all;
+  }
+
+  void pack_keys(const float* keys, std::size_t stride, int tokens, int head_size) const {
+    const int steps = head_size / kStepDepth;
+    for (int c = 0; c < head_size; c += kLanes) {
+      const Spread all = spread(keys + c, stride, tokens);
+      const F half = Isa::splat(0.5f);
+      const F middle = Isa::fma(all.low, half, Isa::mul(all.high, half));
+      const F reach = Isa::sub(Isa::mul(all.high, half), Isa::mul(all.low, half));
+      const F inverse = inverse_scale(reach);
+      Isa::store(key_scales + c, Isa::div(reach, Isa::splat(127.0f)));
+      for (int t = 0; t < padded_keys(tokens); ++t) {
+        // Key t is column t % 16 of panel t / 16: every 64 bytes, four of its codes.
+        unsigned char* column =
+            key_steps +
+            static_cast<std::size_t>(t / kLanes) * static_cast<std::size_t>(steps) * kStepBytes +
+            t % kLanes * kStepDepth;
+        const F v =
+            t < tokens ? Isa::load(keys + static_cast<std::size_t>(t) * stride + c) : middle;
+        const I code = to_code<Isa>(Isa::mul(Isa::sub(v, middle), inverse), -127.0f, 127.0f);
+        alignas(16) std::int8_t bytes[kLanes];
+        Isa::store_bytes(bytes, Isa::iadd(code, Isa::isplat(KeyDot::kWeightOffset)));
+        for (int i = 0; i < kLanes; i += kStepDepth) {
+          __builtin_memcpy(column + (c + i) / kStepDepth * kStepBytes, bytes + i, kStepDepth);
+        }
+      }
+    }
   }
 
   // Four codes of each of 16 lanes as one 64-byte step: byte i of a lane is codes[i].
@@ -76,118 +132,79 @@ struct Int8Attention {
     word = Isa::bit_or(word, Isa::template shift_left<24>(codes[3]));
     Isa::istore(reinterpret_cast<std::int32_t*>(step), word);
   }
-  // A code as a weight: plus 128 where the ISA wants weights so.
-  static BGE_INLINE I as_weight(I code) {
-    return Dot::kByteForm == ByteForm::kOffset ? Isa::iadd(code, Isa::isplat(128)) : code;
-  }
-  // 127 / largest, or 0 where a row is (nearly) zero: its codes are then 0.
-  static BGE_INLINE F inverse_scale(F largest) {
-    return Isa::select_less(largest, Isa::splat(kSmallestRange), Isa::splat(0.0f),
-                            Isa::div(Isa::splat(127.0f), largest));
-  }
-  static BGE_INLINE F magnitude(F v) { return Isa::max(v, Isa::sub(Isa::splat(0.0f), v)); }
-
-  void pack_keys(const float* keys, std::size_t stride, int tokens, int head_size,
-                 float score_scale) const {
-    const int steps = head_size / kStepDepth;
-    for (int t = 0; t < padded_keys(tokens); ++t, keys += stride) {
-      // Key t is column t % 16 of panel t / 16: every 64 bytes, four of its codes.
-      unsigned char* column =
-          key_steps +
-          static_cast<std::size_t>(t / kLanes) * static_cast<std::size_t>(steps) * kStepBytes +
-          t % kLanes * kStepDepth;
-      F largest = Isa::splat(0.0f);
-      if (t < tokens) {
-        for (int c = 0; c < head_size; c += kLanes) {
-          largest = Isa::max(magnitude(Isa::load(keys + c)), largest);
-        }
-      }
-      const float top = max_lanes<Isa>(largest);
-      const F inverse = inverse_scale(Isa::splat(top));
-      I sum = Isa::isplat(0);
-      for (int c = 0; c < head_size; c += kLanes) {
-        const F v = t < tokens ? Isa::load(keys + c) : Isa::splat(0.0f);
-        const I code = to_code<Isa>(Isa::mul(v, inverse), -127.0f, 127.0f);
-        sum = Isa::iadd(sum, code);
-        alignas(16) std::int8_t bytes[kLanes];
-        Isa::store_bytes(bytes, as_weight(code));
-        for (int i = 0; i < kLanes; i += kStepDepth) {
-          __builtin_memcpy(column + (c + i) / kStepDepth * kStepBytes, bytes + i, kStepDepth);
-        }
-      }
-      key_scales[t] = top / 127.0f * score_scale;
-      key_sums[t] = sum_lanes<Isa>(sum);
-    }
-    write_key_mask(tokens, key_mask);
-  }
 
   void pack_values(const float* values, std::size_t stride, int tokens, int head_size) const {
-    const int padded = padded_keys(tokens);
     unsigned char* step = value_steps;
     for (int c = 0; c < head_size; c += kLanes) {
-      F largest = Isa::splat(0.0f);
-      for (int t = 0; t < tokens; ++t) {
-        const F v = Isa::load(values + static_cast<std::size_t>(t) * stride + c);
-        largest = Isa::max(magnitude(v), largest);
-      }
-      const F inverse = inverse_scale(largest);
+      const Spread all = spread(values + c, stride, tokens);
+      const F mean = Isa::div(all.sum, Isa::splat(static_cast<float>(tokens)));
+      const F above = Isa::sub(all.high, mean);
+      const F reach = Isa::max(Isa::sub(mean, all.low), above);
+      const F inverse = inverse_scale(reach);
       I sum = Isa::isplat(0);
-      for (int t = 0; t < padded; t += kStepDepth, step += kStepBytes) {
+      for (int t = 0; t < padded_values(tokens); t += kStepDepth, step += kStepBytes) {
         I codes[kStepDepth];
         for (int i = 0; i < kStepDepth; ++i) {
           const F v = t + i < tokens
                           ? Isa::load(values + static_cast<std::size_t>(t + i) * stride + c)
-                          : Isa::splat(0.0f);
-          const I code = to_code<Isa>(Isa::mul(v, inverse), -127.0f, 127.0f);
+                          : mean;
+          const I code = to_code<Isa>(Isa::mul(Isa::sub(v, mean), inverse), -127.0f, 127.0f);
           sum = Isa::iadd(sum, code);
-          codes[i] = as_weight(code);
+          codes[i] = code;
         }
         store_step(step, codes);
       }
-      const F scale = Isa::div(largest, Isa::splat(127.0f));
-      Isa::store(value_scales + c, scale);
+      Isa::store(value_scales + c, Isa::div(reach, Isa::splat(127.0f)));
+      Isa::store(value_means + c, mean);
       Isa::istore(value_sums + c, sum);
-      Isa::store(value_totals + c, Isa::mul(Isa::to_float(sum), scale));
-      Isa::store(value_bias + c, Isa::splat(0.0f));
     }
   }
 
-  // scores [rows][keys] -> probability codes, their scale, zero point and sum a row. A padded key
-  // counts exp(-12) in the sum of p: at most 15 of them, 1e-4 of the least sum there is.
-  BGE_INLINE void softmax(int rows, int keys, int tokens) const {
-    Code* codes = static_cast<Code*>(probabilities.codes);
-    for (int r = 0; r < rows; ++r) {
-      const float* row = scores + static_cast<std::size_t>(r) * static_cast<std::size_t>(keys);
-      F top = Isa::load(row);
-      for (int t = kLanes; t < keys; t += kLanes) top = Isa::max(Isa::load(row + t), top);
-      const F highest = Isa::splat(max_lanes<Isa>(top));
-      F exact = Isa::splat(0.0f);
-      I rounded = Isa::isplat(0);
-      for (int t = 0; t < keys; t += kLanes, codes += kLanes) {
-        const F root = exp_255_root<Isa>(Isa::sub(Isa::load(row + t), highest));
-        const I level = round_square<Isa>(root);
-        exact = Isa::fma(root, root, exact);
-        rounded = Isa::iadd(rounded, level);
-        Dot::store_codes(codes, Isa::isub(level, Isa::isplat(128)));
-      }
-      const float exact_sum = sum_lanes<Isa>(exact);
-      const std::int32_t rounded_sum = sum_lanes<Isa>(rounded);
-      const float inverse = 1.0f / exact_sum;
-      probabilities.scale[r] = inverse;
-      probabilities.zero_point[r] = -128;
-      probabilities.code_sum[r] = rounded_sum - 128 * keys;
-      lost_shares[r] =
-          (exact_sum - static_cast<float>(rounded_sum)) * inverse / static_cast<float>(tokens);
-    }
-  }
-
-  // context [rows][stride] += share of the row * sum of the values.
-  BGE_INLINE void give_back_lost(int rows, int head_size, int stride, float* context) const {
-    for (int r = 0; r < rows; ++r, context += stride) {
+  BGE_INLINE void quantize_queries(const float* query, std::size_t stride, int rows,
+                                   int head_size) const {
+    const float score_scale = 1.0f / __builtin_sqrtf(static_cast<float>(head_size));
+    QueryCode* codes = query_codes;
+    for (int r = 0; r < rows; ++r, query += stride) {
+      const auto scaled = [&](int c) {
+        return Isa::mul(Isa::load(query + c), Isa::load(key_scales + c));
+      };
+      F largest = Isa::splat(0.0f);
       for (int c = 0; c < head_size; c += kLanes) {
-        Isa::store(context + c, Isa::fma(Isa::splat(lost_shares[r]), Isa::load(value_totals + c),
-                                         Isa::load(context + c)));
+        const F v = scaled(c);
+        largest = Isa::max(Isa::max(v, Isa::sub(Isa::splat(0.0f), v)), largest);
       }
+      const float top = max_lanes<Isa>(largest);
+      const F inverse = inverse_scale(Isa::splat(top));
+      for (int c = 0; c < head_size; c += kLanes, codes += kLanes) {
+        KeyDot::store_codes(codes, to_code<Isa>(Isa::mul(scaled(c), inverse), -127.0f, 127.0f));
+      }
+      query_scales[r] = top / 127.0f * score_scale;
+    }
+  }
+
+  // scores [rows][keys] -> levels and their scale a row.
+  BGE_INLINE void softmax(int rows, int keys) const {
+    const I real = Isa::iload(is_key);
+    const I lowest = Isa::bit_and(Isa::isub(Isa::isplat(-1), real), Isa::isplat(kLowest));
+    const int last = keys - kLanes;
+    for (int r = 0; r < rows; ++r) {
+      const std::int32_t* row = scores + static_cast<std::size_t>(r * keys);
+      LevelCode* codes = levels + static_cast<std::size_t>(r * keys);
+      I top = Isa::bit_or(Isa::bit_and(Isa::iload(row + last), real), lowest);
+      for (int t = 0; t < last; t += kLanes) top = Isa::imax(Isa::iload(row + t), top);
+      const I highest = Isa::isplat(max_lanes<Isa>(top));
+      const F slope = Isa::splat(query_scales[r] * kExpRootSlope);
+      F sum = Isa::splat(0.0f);
+      const auto weigh = [&](int t, I which) {
+        const F below = Isa::to_float(Isa::isub(Isa::iload(row + t), highest));
+        const F root = Isa::bits_to_float(
+            Isa::bit_and(Isa::float_to_bits(exp_255_root<Isa>(below, slope)), which));
+        sum = Isa::fma(root, root, sum);
+        ValueDot::store_codes(codes + t, round_square<Isa>(root));
+      };
+      for (int t = 0; t < last; t += kLanes) weigh(t, Isa::isplat(-1));
+      weigh(last, real);
+      level_scales[r] = 1.0f / sum_lanes<Isa>(sum);
     }
   }
 
@@ -196,28 +213,26 @@ struct Int8Attention {
     const int keys = padded_keys(task.tokens);
     const std::size_t stride = 3 * static_cast<std::size_t>(task.hidden);
     const float* query = task.qkv + task.head * size;
-    const float score_scale = 1.0f / __builtin_sqrtf(static_cast<float>(size));
-    pack_keys(query + task.hidden, stride, task.tokens, size, score_scale);
+    pack_keys(query + task.hidden, stride, task.tokens, size);
     pack_values(query + 2 * task.hidden, stride, task.tokens, size);
-    const PackedLinear key_columns{size,       keys / kLanes, key_steps, key_sums,
-                                   key_scales, key_mask,      nullptr,   {}};
-    const PackedLinear value_columns{keys,         size / kLanes, value_steps, value_sums,
-                                     value_scales, value_bias,    nullptr,     {}};
-    const Operand probability_rows{probabilities.codes, static_cast<std::size_t>(keys),
-                                   probabilities.scale, probabilities.zero_point,
-                                   probabilities.code_sum};
-    for_query_groups(task.tokens, [&](int first, int rows) {
-      const Operand query_rows = quantize_rows<Isa, Dot>(
-          query + static_cast<std::size_t>(first) * stride, stride, rows, size, nullptr, queries);
-      linear_int8<Isa, Dot>(query_rows, {0, rows}, key_columns, {0, key_columns.panels},
-                            Epilogue::kBias, scores, static_cast<std::size_t>(keys));
-      softmax(rows, keys, task.tokens);
+    for (int i = 0; i < kLanes; ++i) is_key[i] = keys - kLanes + i < task.tokens ? -1 : 0;
+    for (int r = 0; r < kQueryRows; ++r) level_zeros[r] = ValueDot::kCodeOffset;
+    const int value_rows = padded_values(task.tokens);
+    const PackedLinear key_columns{size,    keys / kLanes, key_steps, nullptr,
+                                   nullptr, nullptr,       nullptr,   {}};
+    const PackedLinear value_columns{value_rows,   size / kLanes, value_steps, value_sums,
+                                     value_scales, value_means,   nullptr,     {}};
+    const Operand query_rows{query_codes, static_cast<std::size_t>(size), nullptr, nullptr};
+    const Operand level_rows{levels, static_cast<std::size_t>(keys), level_scales, level_zeros};
+    for_query_groups<kQueryRows>(task.tokens, [&](int first, int rows) {
+      quantize_queries(query + static_cast<std::size_t>(first) * stride, stride, rows, size);
+      dot_products<KeyDot>(query_rows, rows, key_columns, scores, static_cast<std::size_t>(keys));
+      softmax(rows, keys);
       float* context = task.context +
                        static_cast<std::size_t>(first) * static_cast<std::size_t>(task.hidden) +
                        task.head * size;
-      linear_int8<Isa, Dot>(probability_rows, {0, rows}, value_columns, {0, value_columns.panels},
-                            Epilogue::kBias, context, static_cast<std::size_t>(task.hidden));
-      give_back_lost(rows, size, task.hidden, context);
+      linear_int8<Isa, ValueDot>(level_rows, {0, rows}, value_columns, {0, value_columns.panels},
+                                 Epilogue::kBias, context, static_cast<std::size_t>(task.hidden));
     });
   }
 };

@@ -33,15 +33,17 @@ BGE_INLINE typename Isa::F exp_negative(typename Isa::F x) {
 }
 
 // The root of 255 * exp(x) for x = score - highest in [-12, 0], and that of -12 below and for NaN.
+// x comes as an integer and what a unit of it counts, times kExpRootSlope.
 // Where the square is rounded to 8 bits a range reduction would be wasted: 255 exp(x) is
 // approximated as a linear function squared and shifted four times over, and the caller takes the
 // last square, rounded or not. Error of the square below 6e-4, below 2e-4 for x < -5. Folding the
 // subtraction into the linear function was rejected: at scores of 1e4 and more it rounds so
 // coarsely that the highest score gives more than 255.
+inline constexpr float kExpRootSlope = 0x1.e87c5cp-5f;
 template <class Isa>
-BGE_INLINE typename Isa::F exp_255_root(typename Isa::F x) {
+BGE_INLINE typename Isa::F exp_255_root(typename Isa::F below, typename Isa::F slope) {
   using F = typename Isa::F;
-  F q = Isa::fma(x, Isa::splat(0x1.e87c5cp-5f), Isa::splat(0x1.aa5b52p-1f));
+  F q = Isa::fma(below, slope, Isa::splat(0x1.aa5b52p-1f));
   q = Isa::max(q, Isa::splat(0x1.dff068p-4f));  // at x = -12
   q = Isa::fma(q, q, Isa::splat(0x1.45f62ep-2f));
   q = Isa::fma(q, q, Isa::splat(0x1.754332p+0f));

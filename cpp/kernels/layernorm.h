@@ -6,14 +6,18 @@
 namespace bge {
 namespace {
 
-// x = (x - mean) / sqrt(variance + epsilon) * weight + bias, in place; two passes, because the
-// one-pass formula E[x^2] - E[x]^2 cancels.
-template <class Isa>
-BGE_INLINE void normalize_row(const LayerNorm& norm, float* x) {
+// x = (v - mean) / sqrt(variance + epsilon) * weight + bias for v = value(0), value(16), ..., the
+// row's vectors of 16; two passes, because the one-pass formula E[x^2] - E[x]^2 cancels.
+template <class Isa, class Value>
+BGE_INLINE void normalize_row(const LayerNorm& norm, const Value& value, float* x) {
   using F = typename Isa::F;
   const float width = static_cast<float>(norm.width);
   F sum = Isa::splat(0.0f);
-  for (int c = 0; c < norm.width; c += kLanes) sum = Isa::add(sum, Isa::load(x + c));
+  for (int c = 0; c < norm.width; c += kLanes) {
+    const F v = value(c);
+    Isa::store(x + c, v);
+    sum = Isa::add(sum, v);
+  }
   const F mean = Isa::splat(sum_lanes<Isa>(sum) / width);
 
   F squares = Isa::splat(0.0f);
@@ -34,10 +38,8 @@ BGE_INLINE void normalize_row(const LayerNorm& norm, float* x) {
 template <class Isa>
 void add_norm(const LayerNorm& norm, const float* y, int rows, float* x) {
   for (int r = 0; r < rows; ++r) {
-    for (int c = 0; c < norm.width; c += kLanes) {
-      Isa::store(x + c, Isa::add(Isa::load(x + c), Isa::load(y + c)));
-    }
-    normalize_row<Isa>(norm, x);
+    normalize_row<Isa>(
+        norm, [&](int c) { return Isa::add(Isa::load(x + c), Isa::load(y + c)); }, x);
     x += norm.width;
     y += norm.width;
   }
@@ -53,15 +55,15 @@ void embed(const EmbeddingTables& tables, const std::int32_t* ids, Range positio
   for (int t = positions.begin; t < positions.end; ++t, ++ids, out += hidden) {
     const std::size_t word = static_cast<std::size_t>(*ids) * hidden;
     const float* position = tables.positions + static_cast<std::size_t>(t) * hidden;
-    for (int c = 0; c < tables.hidden; c += kLanes) {
+    const auto sum_of_tables = [&](int c) {
       const F place = Isa::load(position + c);
       const F sum = tables.words_int8
                         ? Isa::fma(Isa::to_float(Isa::load_bytes(tables.words_int8 + word + c)),
                                    Isa::splat(tables.words_scale), place)
                         : Isa::add(Isa::load(tables.words_float + word + c), place);
-      Isa::store(out + c, Isa::add(sum, Isa::load(tables.token_type + c)));
-    }
-    normalize_row<Isa>(norm, out);
+      return Isa::add(sum, Isa::load(tables.token_type + c));
+    };
+    normalize_row<Isa>(norm, sum_of_tables, out);
   }
 }
 

@@ -7,6 +7,7 @@
 #include "kernels/linear.h"
 #include "kernels/pool.h"
 #include "kernels/quantize.h"
+#include "kernels/search.h"
 
 namespace bge {
 namespace {
@@ -34,6 +35,8 @@ constexpr KernelTable make_table(const char* name) {
       add_norm<Isa>,
       pool<Isa>,
       finish<Isa>,
+      {search_floats<Isa>, search_bytes<Isa>, search_bits<Isa>, invert_float_norms<Isa>,
+       invert_byte_norms<Isa>},
   };
 }
 

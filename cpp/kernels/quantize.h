@@ -22,12 +22,12 @@ BGE_INLINE typename Isa::I to_code(typename Isa::F x, float low, float high) {
 // first. The range of a row is widened to hold 0, so that the zero point is a code:
 //   scale = (high - low) / 255, zero_point = round(-128 - low / scale),
 //   code = clamp(round(x / scale + zero_point), -128, 127)
-// A row without range (all zero) has scale 1 and zero point 0. Dot says how codes are stored.
+// A row without range (all zero) has scale 1 and zero point 0. Codes and zero points are stored
+// plus Dot::kCodeOffset.
 template <class Isa, class Dot>
 Operand quantize_rows(const float* x, std::size_t stride, int rows, int width, const float* factor,
                       const OperandBuffers& buffers) {
   using F = typename Isa::F;
-  using I = typename Isa::I;
   using Code = typename Dot::Code;
   Code* codes = static_cast<Code*>(buffers.codes);
   const auto load = [&](const float* row, int c) {
@@ -50,20 +50,15 @@ Operand quantize_rows(const float* x, std::size_t stride, int rows, int width, c
     const float zero =
         constant ? 0.0f : ((-128.0f - lowest * inverse) + kRoundToInteger) - kRoundToInteger;
 
-    I sum = Isa::isplat(0);
     Code* row_codes = codes + static_cast<std::size_t>(r) * static_cast<std::size_t>(width);
     for (int c = 0; c < width; c += kLanes) {
       const F position = Isa::fma(load(row, c), Isa::splat(inverse), Isa::splat(zero));
-      const I code = to_code<Isa>(position, -128.0f, 127.0f);
-      Dot::store_codes(row_codes + c, code);
-      if constexpr (Dot::kByteForm == ByteForm::kOffset) sum = Isa::iadd(sum, code);
+      Dot::store_codes(row_codes + c, to_code<Isa>(position, -128.0f, 127.0f));
     }
     buffers.scale[r] = constant ? 1.0f : range / 255.0f;
-    buffers.zero_point[r] = static_cast<std::int32_t>(zero);
-    if constexpr (Dot::kByteForm == ByteForm::kOffset) buffers.code_sum[r] = sum_lanes<Isa>(sum);
+    buffers.zero_point[r] = static_cast<std::int32_t>(zero) + Dot::kCodeOffset;
   }
-  return {codes, static_cast<std::size_t>(width), buffers.scale, buffers.zero_point,
-          buffers.code_sum};
+  return {codes, static_cast<std::size_t>(width), buffers.scale, buffers.zero_point};
 }
 
 }  // namespace

@@ -41,7 +41,6 @@ struct OperandBuffers {
   void* codes = nullptr;               // [rows][width] of the ISA's code type
   float* scale = nullptr;              // [rows]
   std::int32_t* zero_point = nullptr;  // [rows]
-  std::int32_t* code_sum = nullptr;    // [rows]
 };
 
 // One head of one text: `qkv` points at the text's first row of the fused projection
@@ -78,6 +77,32 @@ struct ComputeKernels {
   void (*attention)(const HeadTask& task, void* scratch);
 };
 
+// Rows to search, as they lie in memory: no alignment, no padding.
+struct SearchRows {
+  const void* values = nullptr;  // [count][width]: float, bytes, or bytes of eight bits
+  int count = 0;
+  std::size_t width = 0;
+  std::uint8_t flip = 0;  // bytes: 0x80 if they are values plus 128
+};
+
+// Prepared by search/top_k.cpp: 64-byte aligned, rows padded with zeros to a multiple of 64
+// elements.
+struct SearchQueries {
+  const void* values = nullptr;        // [count][padded]: float, int8, or bytes of eight bits
+  const std::int32_t* sums = nullptr;  // int8: [count], sums of the values
+  int count = 0;
+  std::size_t padded = 0;
+};
+
+// scores [queries][rows] are dot products; inverse [rows, rounded up to 16] is 1 / length.
+struct SearchKernels {
+  void (*floats)(const SearchQueries& queries, const SearchRows& rows, float* scores);
+  void (*bytes)(const SearchQueries& queries, const SearchRows& rows, std::int32_t* scores);
+  void (*bits)(const SearchQueries& queries, const SearchRows& rows, std::int32_t* scores);
+  void (*invert_float_norms)(const SearchRows& rows, float* inverse);
+  void (*invert_byte_norms)(const SearchRows& rows, float* inverse);
+};
+
 struct KernelTable {
   const char* name;
   ComputeKernels int8;
@@ -91,6 +116,7 @@ struct KernelTable {
   void (*pool)(Pooling pooling, const float* x, int tokens, int hidden, float* out);
   // vector [hidden], overwritten -> truncated, normalised, quantised, in this order.
   void (*finish)(const VectorOutput& output, float* vector, void* out);
+  SearchKernels search;
 };
 
 }  // namespace bge

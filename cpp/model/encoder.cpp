@@ -16,7 +16,7 @@ Range part(int t, int parts, int size, int grain) {
 OperandBuffers from_row(const OperandBuffers& buffers, int row, int width, std::size_t code_bytes) {
   unsigned char* codes = static_cast<unsigned char*>(buffers.codes);
   return {codes + static_cast<std::size_t>(row) * static_cast<std::size_t>(width) * code_bytes,
-          buffers.scale + row, buffers.zero_point + row, buffers.code_sum + row};
+          buffers.scale + row, buffers.zero_point + row};
 }
 
 }  // namespace
@@ -144,8 +144,7 @@ void Encoder::linear(const float* x, const PackedLinear& weights, Epilogue epilo
                      const Chunk& chunk, float* out) {
   const OperandBuffers buffers = chunk.buffers.operand();
   const Operand input{compute_.code_bytes ? buffers.codes : x,
-                      static_cast<std::size_t>(weights.inner), buffers.scale, buffers.zero_point,
-                      buffers.code_sum};
+                      static_cast<std::size_t>(weights.inner), buffers.scale, buffers.zero_point};
   const std::size_t stride = static_cast<std::size_t>(weights.panels) * kLanes;
   const int parts = chunk.team.width();
   chunk.team.run(parts, [&](int i, int) {

@@ -110,7 +110,7 @@ class Packer {
         const int q = row[k + i];
         too_low |= q == -128;
         sum += q;
-        to[i] = static_cast<unsigned char>(form_ == ByteForm::kOffset ? q + 128 : q);
+        to[i] = static_cast<unsigned char>(q);
       }
     }
     if (too_low) {

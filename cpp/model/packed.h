@@ -14,7 +14,6 @@
 // instruction eats (VPDPBUSD, SDOT; VPMADDUBSW and VPMADDWD). How a byte stands for a weight of
 // [-127, 127] is the ISA's choice:
 //   kSigned  as it is
-//   kOffset  plus 128, for instructions that want unsigned weights
 //   kPaired  as it is, but no more than 16-bit sums can take, see ExtraSteps
 #pragma once
 
@@ -28,7 +27,7 @@ inline constexpr int kStepBytes = 64;    // one step of a panel, one cache line
 inline constexpr int kStepDepth = 4;     // values of k in an int8 step
 inline constexpr int kMaxInner = 32768;  // 32768 * 128 * 255 < 2^31: no int32 sum can overflow
 
-enum class ByteForm { kSigned, kOffset, kPaired };
+enum class ByteForm { kSigned, kPaired };
 
 // ByteForm::kPaired is for VPMADDUBSW, which multiplies codes of [0, 255] with weights and adds
 // neighbours in 16 bits, and for adding two such results before widening: four products in 16 bits.
@@ -60,8 +59,7 @@ struct Operand {
   const void* values = nullptr;  // float [rows][stride] or the ISA's code type [rows][stride]
   std::size_t stride = 0;        // elements from one row to the next
   const float* scale = nullptr;  // int8: [rows]
-  const std::int32_t* zero_point = nullptr;  // int8: [rows], in [-128, 127]
-  const std::int32_t* code_sum = nullptr;    // int8, ByteForm::kOffset only: sum of a row's codes
+  const std::int32_t* zero_point = nullptr;  // int8: [rows], among the codes as they are stored
 };
 
 struct Range {

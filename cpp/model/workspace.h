@@ -28,7 +28,7 @@ class Workspace {
     intermediate_.reserve(kChunkRows * static_cast<std::size_t>(config.intermediate) *
                           sizeof(float));
     codes_.reserve(kChunkRows * widest * compute.code_bytes);
-    row_facts_.reserve(3 * kFactBytes);
+    row_facts_.reserve(2 * kFactBytes);
     pooled_.reserve(hidden * sizeof(float));
     whole_.reserve(hidden * sizeof(float));
     attention_.reserve(compute.attention_scratch(static_cast<int>(longest), config.head_size()));
@@ -46,8 +46,7 @@ class Workspace {
   OperandBuffers operand() const {  // [kChunkRows][widest]
     unsigned char* facts = row_facts_.as<unsigned char>();
     return {codes_.as<void>(), reinterpret_cast<float*>(facts),
-            reinterpret_cast<std::int32_t*>(facts + kFactBytes),
-            reinterpret_cast<std::int32_t*>(facts + 2 * kFactBytes)};
+            reinterpret_cast<std::int32_t*>(facts + kFactBytes)};
   }
 
   std::size_t bytes() const {

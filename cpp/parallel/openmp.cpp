@@ -38,7 +38,7 @@ class OpenMpTeam : public Team {
 
 }  // namespace
 
-std::unique_ptr<Team> make_team(int threads) {
+std::unique_ptr<Team> make_team(int threads, bool) {
 #if !defined(_WIN32)
   static const int registered = pthread_atfork(nullptr, nullptr, [] { forked.store(true); });
   (void)registered;

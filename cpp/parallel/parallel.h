@@ -9,6 +9,7 @@
 //   - A thread that cannot be started means a smaller team.
 //   - A forked child starts with no workers and makes its own.
 //   - One team at a time has the workers; who comes while they are taken works alone.
+//   - Workers that have slept for a while are not woken for brief work: it is done sooner alone.
 #pragma once
 
 #include <memory>
@@ -51,8 +52,9 @@ class Team {
 // Runs everything in the calling thread.
 Team& solo_team();
 
-// A team of at most `threads`; smaller where threads cannot be had. Released when destroyed.
-std::unique_ptr<Team> make_team(int threads);
+// A team of at most `threads`; smaller where threads cannot be had, or are not worth waking for
+// `brief` work, of up to about 4 ms in one thread. Released when destroyed.
+std::unique_ptr<Team> make_team(int threads, bool brief);
 
 // "pool" or "openmp".
 const char* parallel_backend();

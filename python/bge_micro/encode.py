@@ -10,7 +10,7 @@ from typing import Any, Literal, overload
 import numpy as np
 from numpy.typing import NDArray
 
-from bge_micro.engine import TRUNCATIONS, Engine
+from bge_micro.engine import TRUNCATIONS, Engine, Poll
 from bge_micro.inputs import check_errors_option, read_texts
 from bge_micro.options import check_device, check_positive, refuse_at_encode
 from bge_micro.outputs import VectorForm, check_ranges, quantize_by_ranges, rows_for
@@ -24,7 +24,7 @@ _OPTIONS = (
     "inputs", "prompt_name", "prompt", "batch_size", "show_progress_bar", "output_value",
     "precision", "convert_to_numpy", "convert_to_tensor", "device", "normalize_embeddings",
     "truncate_dim", "pool", "chunk_size", "sentences", "ranges", "out", "errors", "truncation",
-    "threads",
+    "threads", "poll",
 )  # fmt: skip
 _MISSING: Any = object()
 
@@ -95,6 +95,7 @@ class EncodeMixin:
         errors: str | None = None,
         truncation: str | None = None,
         threads: int | None = None,
+        poll: Poll | None = None,
         **options: Any,
     ) -> Any:
         """Encode texts.
@@ -103,7 +104,7 @@ class EncodeMixin:
         number and the threads change no bit of any result.
 
         Args:
-            inputs: A string, or a list, tuple, array or series of strings.
+            inputs: A string, or a list, tuple, array, series or Arrow column of strings.
             prompt_name: Name of the prompt to put before each text.
             prompt: The prompt itself; wins over prompt_name.
             batch_size: Accepted for compatibility; batches are formed by tokens.
@@ -127,6 +128,8 @@ class EncodeMixin:
             errors: "strict", "replace" or "skip", over the model's own setting.
             truncation: "silent", "warn" or "error", over the model's own setting.
             threads: The most threads to use, over the model's own setting.
+            poll: Called in this thread every 20 ms or so; an exception that it raises ends the
+                encoding and comes out of encode.
             **options: Unknown names raise a ValueError.
 
         Returns:
@@ -154,6 +157,7 @@ class EncodeMixin:
             "limit": self._max_seq_length,
             "truncation": check_truncation(truncation or self.truncation),
             "threads": self._threads if threads is None else check_threads(threads),
+            "poll": poll,
         }
         with progress_bar(show_progress_bar, len(rows)) as advance:
             if output_value == "sentence_embedding":

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import sys
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from bge_micro import _core
-from bge_micro.checkpoint import Checkpoint
+from bge_micro.checkpoint import Checkpoint, bundled_folder
 from bge_micro.outputs import VectorForm
 from bge_micro.quantize import quantize_checkpoint
 from bge_micro.tokenization import RaggedBatch, Tokenizer, build_wordpiece_tokenizer, read_vocab
+
+# What an encoding calls every 20 ms or so; an exception it raises ends the encoding.
+Poll = Callable[[], object]
 
 COMPUTE_TYPES = ("int8", "float32")
 TRUNCATIONS = ("silent", "warn", "error")
@@ -81,16 +84,19 @@ class Engine:
         )
         return ";".join(fields)
 
-    def pieces(self, texts: Sequence[str]) -> Iterator[slice]:
-        """Cut a sequence of texts into pieces that are tokenized and encoded together."""
-        start = characters = 0
-        for row, text in enumerate(texts):
+    @staticmethod
+    def pieces(texts: Iterable[str]) -> Iterator[tuple[int, list[str]]]:
+        """Cut texts into pieces that are tokenized and encoded together; with their first row."""
+        first = characters = 0
+        piece: list[str] = []
+        for text in texts:
+            piece.append(text)
             characters += min(len(text), _MOST_CHARACTERS)
-            if characters >= _PIECE_CHARACTERS or row + 1 - start == _PIECE_TEXTS:
-                yield slice(start, row + 1)
-                start, characters = row + 1, 0
-        if start < len(texts):
-            yield slice(start, len(texts))
+            if characters >= _PIECE_CHARACTERS or len(piece) == _PIECE_TEXTS:
+                yield first, piece
+                first, piece, characters = first + len(piece), [], 0
+        if piece:
+            yield first, piece
 
     def vectors(
         self,
@@ -102,6 +108,7 @@ class Engine:
         limit: int,
         truncation: str,
         threads: int,
+        poll: Poll | None,
         advance: Callable[[int], object],
     ) -> None:
         """Write the vector of each text to its row of `out`.
@@ -114,28 +121,37 @@ class Engine:
             limit: Tokens of a text that are used, special tokens included.
             truncation: "silent", "warn" or "error", for texts of more tokens.
             threads: The most threads to use.
+            poll: Called now and then; what it raises ends the work.
             advance: Called with the number of texts done, piece by piece.
         """
         truncated: list[int] = []
         skip = self.unpooled_tokens(prefix, limit)
-        for piece in self.pieces(texts):
-            batch = self.tokenizer.ragged(texts[piece], limit, threads, prefix=prefix)
-            self._note_truncated(batch, piece.start, truncation, limit, truncated)
-            self._run(batch, form, threads, skip=skip, vectors=out[piece])
-            advance(piece.stop - piece.start)
+        for first, piece in self.pieces(texts):
+            batch = self.tokenizer.ragged(piece, limit, threads, prefix=prefix)
+            self._note_truncated(batch, first, truncation, limit, truncated)
+            rows = slice(first, first + len(piece))
+            self._run(batch, form, threads, skip=skip, poll=poll, vectors=out[rows])
+            advance(len(piece))
         _warn_truncated(truncated, limit)
 
     def token_embeddings(
-        self, texts: Sequence[str], *, prefix: str, limit: int, truncation: str, threads: int
+        self,
+        texts: Sequence[str],
+        *,
+        prefix: str,
+        limit: int,
+        truncation: str,
+        threads: int,
+        poll: Poll | None,
     ) -> Iterator[tuple[NDArray[np.int32], NDArray[np.float32]]]:
         """Yield each text's token ids, (tokens,), and their embeddings, (tokens, hidden)."""
         form = VectorForm(self.checkpoint.config.hidden, False, "float32")
         truncated: list[int] = []
-        for piece in self.pieces(texts):
-            batch = self.tokenizer.ragged(texts[piece], limit, threads, prefix=prefix)
-            self._note_truncated(batch, piece.start, truncation, limit, truncated)
+        for first, piece in self.pieces(texts):
+            batch = self.tokenizer.ragged(piece, limit, threads, prefix=prefix)
+            self._note_truncated(batch, first, truncation, limit, truncated)
             rows = np.empty((len(batch.ids), self.checkpoint.config.hidden), np.float32)
-            self._run(batch, form, threads, token_embeddings=rows)
+            self._run(batch, form, threads, poll=poll, token_embeddings=rows)
             for begin, end in zip(batch.offsets[:-1], batch.offsets[1:], strict=True):
                 yield batch.ids[begin:end], rows[begin:end]
         _warn_truncated(truncated, limit)
@@ -146,12 +162,21 @@ class Engine:
             return 0
         return int(self.tokenizer.ragged([prefix], limit).counts[0]) - self.tokenizer.suffix_count
 
+    def pool(
+        self, batch: RaggedBatch, form: VectorForm, threads: int, skip: int = 0
+    ) -> NDArray[Any]:
+        """Return the vectors of a batch, (n, form.columns) of form.dtype.
+
+        The first `skip` tokens of each text are not pooled.
+        """
+        vectors = np.empty((len(batch.offsets) - 1, form.columns), form.dtype)
+        self._run(batch, form, threads, skip=skip, poll=None, vectors=vectors)
+        return vectors
+
     def pool_ids(self, ids: NDArray[np.int32], form: VectorForm, skip: int) -> NDArray[Any]:
         """Return the vector of one text given as token ids, pooled without its first `skip`."""
-        vectors = np.empty((1, form.columns), form.dtype)
         batch = RaggedBatch(ids, np.array([0, len(ids)], np.int64), np.array([False]))
-        self._run(batch, form, 1, skip=skip, vectors=vectors)
-        vector: NDArray[Any] = vectors[0]
+        vector: NDArray[Any] = self.pool(batch, form, 1, skip)[0]
         return vector
 
     def _run(
@@ -161,8 +186,11 @@ class Engine:
         threads: int,
         *,
         skip: int = 0,
+        poll: Poll | None,
         **outputs: NDArray[Any],
     ) -> None:
+        if poll is not None:
+            poll()
         self._core.encode(
             batch.ids,
             batch.offsets,
@@ -173,6 +201,7 @@ class Engine:
             threads=threads,
             normalize_whole=form.normalize_whole,
             skip=skip,
+            poll=poll,
             **outputs,
         )
 
@@ -194,7 +223,8 @@ def _load_tokenizer(checkpoint: Checkpoint) -> Tokenizer:
         tokenizer = Tokenizer.from_file(path)
     else:
         tokenizer = Tokenizer(build_wordpiece_tokenizer(read_vocab(path)), source=str(path))
-    if tokenizer.max_id >= checkpoint.config.vocab:
+    # Of the bundled model a test knows that they fit; listing its ids takes 10 ms of a start.
+    if path.parent != bundled_folder() and tokenizer.max_id >= checkpoint.config.vocab:
         raise ValueError(
             f"{path}: the tokenizer gives ids up to {tokenizer.max_id}, but config.json says "
             f"vocab_size {checkpoint.config.vocab}: they belong to different models."

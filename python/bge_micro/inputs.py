@@ -8,6 +8,8 @@ from typing import Any
 
 import numpy as np
 
+from bge_micro.columns import Column, as_column
+
 ERRORS = ("strict", "replace", "skip")
 
 # Iterable, but not a list of texts.
@@ -41,7 +43,8 @@ def read_texts(inputs: Any, errors: str, first_row: int = 0) -> Texts:
     """Check what was given to encode.
 
     Args:
-        inputs: A string; or a list, tuple, array, series or other sequence of strings.
+        inputs: A string; or a list, tuple, array, series or other sequence of strings; or a column
+            of strings of Arrow or Polars.
         errors: What to do with a row that is not a string: "strict" raises, "replace" takes the
             empty text for it, "skip" leaves it out.
         first_row: The number of the first row, for error messages.
@@ -55,6 +58,9 @@ def read_texts(inputs: Any, errors: str, first_row: int = 0) -> Texts:
         return Texts([inputs], single=True)
     if isinstance(inputs, np.ndarray) and inputs.ndim == 0 and inputs.dtype.kind in "UO":
         return read_texts(inputs.item(), errors)
+    column = as_column(inputs)
+    if column is not None:
+        return Texts(_without_missing(column, errors, first_row), single=False)
     rows = _as_sequence(inputs)
     if all(type(row) is str for row in rows):  # the usual case, and fast
         return Texts(rows, single=False)
@@ -66,6 +72,14 @@ def read_texts(inputs: Any, errors: str, first_row: int = 0) -> Texts:
     elif bad:
         rows = [row if isinstance(row, str) else "" for row in rows]
     return Texts(rows, single=False)
+
+
+def _without_missing(column: Column, errors: str, first_row: int) -> Column:
+    if not column.missing:
+        return column
+    if errors == "strict":
+        raise _bad_rows(column, column.missing, first_row)
+    return column.dropped() if errors == "skip" else column.filled()
 
 
 def _as_sequence(inputs: Any) -> Sequence[Any]:

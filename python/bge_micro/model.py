@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from bge_micro import similarity as _similarity
+from bge_micro.aio import AsyncEncodeMixin
 from bge_micro.checkpoint import BUNDLED_NAME, load_folder, locate_model
 from bge_micro.checkpoint.modules import ModelSettings
 from bge_micro.encode import EncodeMixin, check_truncation
@@ -50,7 +51,7 @@ class _Source:
         return Engine(checkpoint, self.compute_type, choose_isa().value)
 
 
-class SentenceTransformer(EncodeMixin):
+class SentenceTransformer(EncodeMixin, AsyncEncodeMixin):
     """A sentence encoder: texts in, vectors out.
 
     For given weights, compute type and numerics version, a text's vector is the same to the last

@@ -41,7 +41,6 @@ DIFFERENCES = {
     "devices": "| devices other than `cpu` | used | ValueError |",
     "torch_options": "| `backend`, `model_kwargs`, `processor_kwargs`, `config_kwargs`, `modules`, `trust_remote_code`, `model_card_data` | used | ValueError if they ask for something |",
     "call_options": "| `encode(task=..., processing_kwargs=...)` | used | ValueError, as for unknown names |",
-    "prompts": "| `prompts` | always has `query` and `document`, empty by default | has what the model has |",
     "similarity": "| `similarity` | a tensor | a float32 NumPy array |",
     "tokenize": "| `tokenize`, `preprocess` | tensors | int64 NumPy arrays |",
     "tokenizer": "| `tokenizer` | transformers' own; changes have effect | a copy, a `tokenizers.Tokenizer`; cannot be set |",
@@ -203,11 +202,6 @@ def test_call_options(model: SentenceTransformer) -> None:
     for name in ("task", "processing_kwargs", "colour"):
         with pytest.raises(ValueError, match=f"'{name}'"):
             model.encode("a", **dict[str, Any]({name: "query"}))
-
-
-def test_prompts(model: SentenceTransformer) -> None:
-    assert model.prompts == {}
-    assert SentenceTransformer(prompts={"a": "b"}).prompts == {"a": "b"}
 
 
 def test_similarity(model: SentenceTransformer) -> None:

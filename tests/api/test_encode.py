@@ -185,7 +185,7 @@ def test_batch_size_must_be_positive(model: SentenceTransformer, batch_size: int
         ({"truncation": "left"}, "silent, warn, error"),
         ({"truncate_dim": 0}, "truncate_dim is 0"),
         ({"truncate_dim": -3}, "truncate_dim is -3"),
-        ({"prompt_name": "query"}, "'query'.*none"),
+        ({"prompt_name": "colour"}, "'colour'.*'query', 'document'"),
         ({"threads": 0}, "threads is 0"),
         ({"threads": 100_000}, "threads is 100000"),
         ({"precision": "int8", "output_value": "token_embeddings"}, "sentence embeddings only"),
@@ -240,11 +240,13 @@ def test_queries_and_documents_never_take_the_default_prompt(
     assert given.encode_document("a").tobytes() == model.encode("a").tobytes()
 
 
-@pytest.mark.parametrize("name", ["document", "passage", "corpus"])
-def test_other_names_of_the_documents_prompt(model: SentenceTransformer, name: str) -> None:
-    given = SentenceTransformer(prompts={name: "text: "})
+def test_only_the_documents_prompt_is_the_documents(model: SentenceTransformer) -> None:
+    """As in sentence-transformers 6: "document" is always there, so "passage" never stands in."""
+    given = SentenceTransformer(prompts={"document": "text: ", "passage": "no: "})
     assert given.encode_document("a").tobytes() == model.encode("text: a").tobytes()
     assert given.encode_query("a").tobytes() == model.encode("a").tobytes()
+    other = SentenceTransformer(prompts={"passage": "no: "})
+    assert other.encode_document("a").tobytes() == model.encode("a").tobytes()
 
 
 def test_the_bundled_model_has_no_prompts(

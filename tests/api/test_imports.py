@@ -12,7 +12,10 @@ NETWORK = [
     "aiohttp", "asyncio", "ftplib", "smtplib", "xmlrpc", "huggingface_hub", "hf_xet",
 ]  # fmt: skip
 # What only a user who asks for it pays for.
-LAZY = ["tqdm", "onnx", "onnxruntime", "torch", "transformers", "argparse", "multiprocessing"]
+LAZY = [
+    "tqdm", "onnx", "onnxruntime", "torch", "transformers", "argparse", "multiprocessing",
+    "pyarrow", "polars", "matplotlib", "shtab",
+]  # fmt: skip
 
 LOADED_BY = """
     import json, os, sys

@@ -154,7 +154,7 @@ def test_settings_of_the_folder(folder: Path) -> None:
     path.write_text(json.dumps({**settings, "truncate_dim": 32}))
     (folder / "sentence_bert_config.json").write_text('{"max_seq_length": 9}')
     loaded = SentenceTransformer(folder)
-    assert loaded.prompts == {"q": "a "}
+    assert loaded.prompts == {"query": "", "document": "", "q": "a "}
     assert loaded.default_prompt_name == "q"
     assert loaded.similarity_fn_name == "dot"
     assert loaded.truncate_dim == loaded.get_embedding_dimension() == 32
@@ -234,7 +234,7 @@ def test_missing_and_unreadable_files(folder: Path, name: str) -> None:
         ({"truncate_dim": 0}, ValueError, "truncate_dim"),
         ({"threads": 0}, ValueError, "threads is 0"),
         ({"similarity_fn_name": "maxsim"}, ValueError, "'maxsim'"),
-        ({"default_prompt_name": "query"}, ValueError, "default_prompt_name.*'query'"),
+        ({"default_prompt_name": "q"}, ValueError, "default_prompt_name.*'q'"),
         ({"truncation": "left"}, ValueError, "'left'"),
         ({"errors": "ignore"}, ValueError, "'ignore'"),
         ({"backend": "onnx"}, ValueError, "backend='onnx'"),

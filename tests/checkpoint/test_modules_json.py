@@ -77,7 +77,6 @@ def test_pooling_in_old_and_new_form(tiny_folder: Path, write_json: Write, flag:
         ({"pooling_mode": 3}, "pooling 3 is not supported"),
         ({"pooling_mode": []}, "pooling none"),
         ({}, "expected pooling_mode"),
-        ({"pooling_mode": "mean", "include_prompt": False}, "include_prompt"),
         ({"pooling_mode": "mean", "embedding_dimension": 384}, "384 features"),
         ({"pooling_mode": "mean", "embedding_dimension": "64"}, "dimension"),
     ],

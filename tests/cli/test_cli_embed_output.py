@@ -13,8 +13,7 @@ import numpy as np
 import pytest
 
 from bge_micro import SentenceTransformer
-from bge_micro.cli.texts import Row
-from bge_micro.cli.vectors import jsonl_writer
+from bge_micro.vector_files import FORMATS, Block, Layout
 
 from .conftest import Run
 
@@ -93,7 +92,8 @@ def test_jsonl_gives_every_bit_back(tmp_path: Path) -> None:
     values = np.concatenate([special, bits[np.isfinite(bits)]])[None]
     path = tmp_path / "v.jsonl"
     with path.open("wb") as file:
-        jsonl_writer(file, with_text=True)([Row(5, 1, 'a"\n\ud800ä')], values)
+        jsonl = FORMATS["jsonl"](Layout(values.dtype, values.shape[1], "", with_text=True))
+        jsonl.append(file, Block([5], ['a"\n\ud800ä'], values))
     line = path.read_bytes()
     assert line.isascii()
     assert line.count(b"\n") == 1

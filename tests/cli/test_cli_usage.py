@@ -60,7 +60,10 @@ def test_help_of_commands(command: str, capsys: pytest.CaptureFixture[str]) -> N
         (["embed", "a", "--format", "npy"], "npy goes to a file only: give -o FILE"),
         (["embed", "a", "--format", "npz"], "npz goes to a file only: give -o FILE"),
         (["embed", "a", "-o", "x.txt"], "x.txt does not say its format: let it end in .npy, .npz,"),
-        (["embed", "a", "-o", "x.npy", "--with-text"], "--with-text applies to JSONL only, not to"),
+        (
+            ["embed", "a", "-o", "x.npy", "--with-text"],
+            "--with-text applies to JSONL and",
+        ),
         (["embed", "-i", "x.json"], "x.json may be one JSON value, which is not read"),
         (["similarity", "a"], "similarity compares texts: give two or more"),
         (["convert", "a"], "the following arguments are required: OUT"),
@@ -97,8 +100,8 @@ def test_usage_errors(run: Run, argv: list[str], message: str) -> None:
         (["embed", "-i", "."], ".: Is a directory"),
         (["embed", "a", "--model", "./none"], "none: expected a model folder, found no folder"),
         (
-            ["embed", "a", "--prompt-name", "query"],
-            "default_prompt_name is 'query'; prompts of this model: none.",
+            ["embed", "a", "--prompt-name", "colour"],
+            "default_prompt_name is 'colour'; prompts of this model: 'query', 'document'.",
         ),
         (["embed", "a", "--threads", "100000"], "threads is 100000, expected 1 to 1024."),
         (["embed", "a", "-o", "no/x.npy"], "no/x.npy: the folder "),

@@ -70,18 +70,28 @@ def section_sizes(path: Path) -> dict[str, int]:
     return {name: int(size, 16) for name, size in rows}
 
 
-def disassembly(path: Path) -> str:
-    """Return one line an instruction: address, tab, mnemonic, operands."""
-    return run("objdump", "-d", "--no-show-raw-insn", str(path))
-
-
 def functions(path: Path) -> Iterator[tuple[str, list[Instruction]]]:
     """Yield every function's mangled name and instructions."""
-    for name, text in re.findall(
-        r"^[0-9a-f]+ <(.*)>:\n((?:.+\n)*)", disassembly(path), re.MULTILINE
-    ):
-        rows = re.findall(r"^ *([0-9a-f]+):\t(\S+)[ \t]*(.*)$", text, re.MULTILINE)
+    listing = run("objdump", "-d", "--no-show-raw-insn", str(path))
+    for name, text in re.findall(r"^[0-9a-f]+ <(.*)>:\n((?:.+\n)*)", listing, re.MULTILINE):
+        rows = re.findall(r"^ *([0-9a-f]+):\t((?:{\w+} )?\S+)[ \t]*(.*)$", text, re.MULTILINE)
         yield name, [Instruction(int(at, 16), what, operands) for at, what, operands in rows]
+
+
+def sources(library: Path) -> dict[int, str]:
+    """Tell which source file the function at an address comes from, of a library with symbols.
+
+    A linker writes the local symbols of one object file after the name of its source; functions
+    that other files call come last, after no name.
+    """
+    owner, found = "", {}
+    for line in run("readelf", "-sW", str(library)).splitlines():
+        fields = line.split()
+        if len(fields) > 6 and fields[3] == "FILE":
+            owner = fields[7] if len(fields) > 7 else ""
+        elif len(fields) > 6 and fields[3] == "FUNC":
+            found[int(fields[1], 16)] = owner if fields[4] == "LOCAL" else ""
+    return found
 
 
 def inner_loops(path: Path) -> Iterator[Loop]:

@@ -1,9 +1,9 @@
 """Attention of one text, all heads, in both compute types.
 
-float32 is compared with float64. int8 is compared with what its scheme says in float64: 8-bit
-queries with a scale and a zero point a row, keys with a scale a row, values with a scale a column,
-probabilities as levels of 255, and what rounding took from them given back evenly. A level may
-differ by one where 255 * exp(...) is close to a half.
+float32 is compared with float64. int8 is compared with what its scheme says in float64: keys from
+the middle of their range, with a scale a feature that the queries take over, queries with a scale a
+row, values from their mean with a scale a feature, probabilities as levels of 255 over their exact
+sum. A level may differ by one where 255 * exp(...) is close to a half.
 """
 
 from __future__ import annotations
@@ -23,8 +23,7 @@ TOKENS = [*range(1, 50), 63, 64, 65, 130]
 MANY_TOKENS = [*range(50, 67), 127, 128, 129, 511, 512]
 COMPUTE_TYPES = ["float32", "int8"]
 PARTS = 3  # queries, keys, values
-LANES = 16  # the number of keys is padded to a multiple
-LEAST = np.exp(-12)  # what every power counts at least, a padded key's too
+LEAST = np.exp(-12)  # what every power counts at least
 
 
 def attend(isa: str, compute_type: str, qkv: Floats) -> Floats:
@@ -50,42 +49,54 @@ def exact_attention(qkv: Floats) -> Exact:
     return result
 
 
-def symmetric(x: Floats, axis: int) -> Exact:
-    """Return x as its 8-bit codes say it, with one scale along the axis; tiny x count as zero."""
-    top = np.abs(x).max(axis=axis, keepdims=True)
-    inverse = np.float32(127) / np.where(top < np.float32(1e-30), np.float32(np.inf), top)
-    codes: Exact = np.rint(x * inverse).astype(np.float64)
-    seen: Exact = codes * top / 127
-    return seen
+def to_codes(x: Floats, reach: Floats) -> Exact:
+    """Return x in 127ths of `reach`, rounded and clamped; 0 where `reach` is tiny."""
+    inverse = np.float32(127) / np.where(reach < np.float32(1e-30), np.float32(np.inf), reach)
+    codes: Exact = np.clip(np.rint(x * inverse), -127, 127).astype(np.float64)
+    return codes
 
 
-def as_quantized(qkv: Floats) -> tuple[Exact, Exact, Exact]:
-    """Return queries, keys and values [tokens, head size] of one head as their codes say them."""
-    query, key, value = np.ascontiguousarray(qkv.transpose(1, 0, 2))
-    codes, scale, zero_point = _core.kernels.quantize("scalar", query)
-    query_seen = scale[:, np.newaxis].astype(np.float64) * (codes - zero_point[:, np.newaxis])
-    return query_seen, symmetric(key, axis=1), symmetric(value, axis=0)
+def scores_as_quantized(query: Floats, key: Floats) -> Exact:
+    """Return one head's scores [queries, keys] as the codes say them, up to a shift a row."""
+    half = np.float32(0.5)
+    low, high = key.min(axis=0), key.max(axis=0)
+    reach = high * half - low * half
+    codes = to_codes(key - (low * half + high * half), reach)
+    scaled = query * (reach / np.float32(127))
+    top = np.abs(scaled).max(axis=1, keepdims=True)
+    scale = top.astype(np.float64) / 127 / np.sqrt(query.shape[1])
+    scores: Exact = (to_codes(scaled, top) @ codes.T) * scale
+    return scores
+
+
+def values_as_quantized(value: Floats) -> tuple[Exact, Exact]:
+    """Return the mean value of one head and the values less it, as their codes say them."""
+    mean = np.add.accumulate(value, axis=0)[-1] / np.float32(len(value))  # summed in order
+    reach = np.maximum(mean - value.min(axis=0), value.max(axis=0) - mean)
+    seen: Exact = to_codes(value - mean, reach) * (reach.astype(np.float64) / 127)
+    return mean.astype(np.float64), seen
 
 
 def assert_follows_the_scheme(context: Floats, qkv: Floats) -> None:
     """Compare int8 attention with the scheme, computed from the same codes."""
-    tokens, padding = len(qkv), -len(qkv) % LANES
     for head in range(qkv.shape[2]):
-        query_seen, key_seen, value_seen = as_quantized(qkv[:, :, head])
-        scores = query_seen @ key_seen.T / np.sqrt(qkv.shape[3])
+        query, key, value = np.ascontiguousarray(qkv[:, :, head].transpose(1, 0, 2))
+        scores = scores_as_quantized(query, key)
+        mean, value_seen = values_as_quantized(value)
         powers = 255 * np.maximum(powers_of(scores), LEAST)
         levels = np.rint(powers)
-        total = powers.sum(axis=1, keepdims=True) + 255 * LEAST * padding
-        lost = total - levels.sum(axis=1, keepdims=True)
-        expected = (levels @ value_seen + lost / tokens * value_seen.sum(axis=0)) / total
+        total = powers.sum(axis=1, keepdims=True)
+        expected = mean + levels @ value_seen / total
 
         # How far float32 may be from it: exp by its own error and by that of the score, which three
         # roundings make; a power close to a half may have the next level.
+        below = scores.max(axis=1, keepdims=True) - scores
         off = np.where(powers < 255 * np.exp(-5), 2e-4, 6e-4)
-        off += powers * np.abs(scores).max() * 3 * 2.0**-24
+        off += powers * below * 3 * 2.0**-24
         doubtful = np.abs(powers % 1 - 0.5) < off
-        slack = (off + 2.1 * doubtful).sum(axis=1, keepdims=True) + 2e-4 * padding
-        bound = np.abs(value_seen).max() * (2e-6 + slack / total) + 1e-44
+        slack = (off + 1.1 * doubtful).sum(axis=1, keepdims=True)
+        bound = np.abs(value_seen).max() * (2e-6 + slack / total)
+        bound += 2e-7 * np.abs(mean).max() + 1e-44
         assert (np.abs(context[:, head] - expected) <= bound).all()
 
 
@@ -180,7 +191,10 @@ def test_hard_text(isa: str, compute_type: str, head_size: int, name: str) -> No
 def test_identical_keys_give_the_mean_value(isa: str, compute_type: str) -> None:
     qkv = random_text(24, 1, 32)
     qkv[:, 1] = qkv[0, 1]
-    mean = (qkv[:, 2] if compute_type == "float32" else symmetric(qkv[:, 2], axis=0)).mean(axis=0)
+    mean = qkv[:, 2].mean(axis=0).astype(np.float64)
+    if compute_type == "int8":
+        _, rest = values_as_quantized(qkv[:, 2, 0])
+        mean = mean + rest.mean(axis=0)
     context = attend(isa, compute_type, qkv)
     np.testing.assert_allclose(context, np.broadcast_to(mean, context.shape), atol=1e-5)
 
@@ -191,7 +205,10 @@ def test_a_dominating_key_gives_its_value(isa: str, compute_type: str) -> None:
     qkv = random_text(30, 1, 16)
     qkv[:, 0] = 1
     qkv[11, 1] = 100
-    expected = qkv[11, 2] if compute_type == "float32" else symmetric(qkv[:, 2], axis=0)[11]
+    expected = qkv[11, 2].astype(np.float64)
+    if compute_type == "int8":
+        mean, rest = values_as_quantized(qkv[:, 2, 0])
+        expected = mean + rest[11]
     tolerance = 1e-6 if compute_type == "float32" else 40 * LEAST * np.abs(qkv[:, 2]).max()
     context = attend(isa, compute_type, qkv)
     np.testing.assert_allclose(context, np.broadcast_to(expected, context.shape), atol=tolerance)
@@ -204,12 +221,12 @@ def test_huge_scores_choose_one_key(isa: str, compute_type: str, size: float) ->
     qkv[:, :2] *= np.float32(size)
     context = attend(isa, compute_type, qkv)
     assert_same_bits(context, attend("scalar", compute_type, qkv))
-    query, key, value = (
-        as_quantized(qkv[:, :, 0])
-        if compute_type == "int8"
-        else qkv[:, :, 0].astype(np.float64).transpose(1, 0, 2)
-    )
-    scores = query @ key.T / np.sqrt(32)
+    query, key, value = np.ascontiguousarray(qkv[:, :, 0].transpose(1, 0, 2))
+    if compute_type == "int8":
+        scores = scores_as_quantized(query, key)
+        value = np.add(*values_as_quantized(value))
+    else:
+        scores = query.astype(np.float64) @ key.T.astype(np.float64) / np.sqrt(32)
     second, first = np.sort(scores, axis=1)[:, -2:].T
     clear = first - second > 20 + 1e-5 * np.abs(first)
     assert clear.sum() > 10

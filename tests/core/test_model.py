@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 import reference
 from bge_micro import _core
 from core.isas import Floats, assert_same_bits
-from core.models import Sizes, encode, encode_tokens, make_model, random_tensors, random_texts
+from core.models import Sizes, Text, encode, encode_tokens, make_model, random_tensors, random_texts
 
 COMPUTE_TYPES = ["float32", "int8"]
 POOLINGS = ["mean", "cls", "max", "mean_sqrt_len_tokens"]
@@ -184,8 +184,8 @@ def test_workers_keep_helping_after_many_short_texts() -> None:
     """No job, however short, may leave the pool believing that its workers are already woken."""
     model = make_model(SMALL, random_tensors(SMALL), "float32", "scalar")
     short = random_texts(SMALL, [3] * 50)
-    long = random_texts(SMALL, [64] * 20)
-    for _ in range(20):
+    long = random_texts(SMALL, [64] * 8)
+    for _ in range(10):
         for i, text in enumerate(short):  # idle for about the workers' spin time, more or less
             encode(model, SMALL, [text], threads=3)
             end = time.perf_counter() + i * 3e-6
@@ -198,6 +198,21 @@ def test_workers_keep_helping_after_many_short_texts() -> None:
                 break
         else:
             pytest.fail("nobody helped the caller")
+
+
+def test_brief_work_does_not_wake_workers_that_have_slept_long() -> None:
+    model = make_model(SMALL, random_tensors(SMALL), "float32", "scalar")
+    brief, long = random_texts(SMALL, [100]), random_texts(SMALL, [64] * 4)
+
+    def others_share(texts: list[Text]) -> float:
+        start = time.process_time() - time.thread_time()
+        encode(model, SMALL, texts, threads=2)
+        return time.process_time() - time.thread_time() - start
+
+    for _ in range(5):
+        encode(model, SMALL, long, threads=2)  # the workers are there, and awake
+        time.sleep(0.02)
+        assert others_share(brief) < 1e-3
 
 
 def test_the_tensors_may_go_once_the_model_is_made() -> None:

@@ -15,7 +15,14 @@ from pathlib import Path
 import pytest
 
 from bge_micro import _core
-from core.object_files import disassembly, inner_loops, section_sizes, symbols
+from core.object_files import (
+    Instruction,
+    functions,
+    inner_loops,
+    section_sizes,
+    sources,
+    symbols,
+)
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 ISAS = [name for name, _ in _core.instruction_sets()]
@@ -26,16 +33,38 @@ PLAIN_C = {"memcpy", "memmove", "memset", "memcmp", "__stack_chk_fail", "_GLOBAL
 # Multiply-adds in the innermost loop of the largest tile, as isa/lanes_*.h describe the tiles.
 TILES = {
     "avx512vnni": {"vpdpbusd": 24, "vfmadd": 24},
+    "avx512vl_vnni": {"vpdpbusd": 12, "vfmadd": 12},
+    "avxvnni": {"{vex} vpdpbusd": 12, "vfmadd": 12},
     "avx2": {"vpmaddubsw": 16, "vpmaddwd": 12, "vfmadd": 12},
     "neon": {"sadalp": 16, "fmla": 24},
     "neon_dotprod": {"sdot": 24, "fmla": 24},
+    "neon_i8mm": {"smmla": 24, "fmla": 24},
 }
-# Instructions that an object file may not hold unless it is for a CPU that has them.
+# Instructions beyond the baseline, each with a pattern for "mnemonic operands", and which object
+# files may hold them. What stands first in an object file's list must be there, too.
+SSE41 = (
+    r"pmaddubsw|pmov[sz]x|p?blendv?|pmulld|packusdw|phadd|haddp|pshufb|round[ps]|palignr|ptest"
+    r"|movddup|lddqu|pabs|psign|p(insr|extr)[bdq]|pm(in|ax)(sb|uw|sd|ud)|pcmpeqq|dpp[sd]|crc32"
+)
 X86 = {
-    "avx2": re.compile(r":\tv[a-z]|%ymm"),
-    "avx512vnni": re.compile(r":\tvpdpbusd|%zmm|%k[0-7]|%[xy]mm(1[6-9]|2\d|3[01])"),
+    "SSE3 to SSE4": re.compile(SSE41),
+    "AVX": re.compile(r"({\w+} )?v(?!er[rw])[a-z]|.*%ymm"),
+    "AVX-VNNI": re.compile(r"{vex} vpdp"),
+    "AVX-512": re.compile(r"vpdp|.*(%zmm|%k[0-7]|%[xy]mm(1[6-9]|2\d|3[01]))"),
 }
-ARM64 = {"neon_dotprod": re.compile(r":\t[su]dot\t")}
+ARM64 = {
+    "dot product": re.compile(r"[su]dot\b"),
+    "matrix product": re.compile(r"(us|su)dot\b|us?mmla\b|smmla\b"),
+}
+ALLOWED: dict[str, list[str]] = {
+    "sse41": ["SSE3 to SSE4"],
+    "avx2": ["AVX"],
+    "avxvnni": ["AVX-VNNI", "AVX"],
+    "avx512vl_vnni": ["AVX-512", "AVX"],
+    "avx512vnni": ["AVX-512", "AVX"],
+    "neon_dotprod": ["dot product"],
+    "neon_i8mm": ["matrix product", "dot product"],
+}
 
 
 def newest(files: list[Path]) -> float:
@@ -90,16 +119,36 @@ def test_nothing_runs_at_load_and_nothing_is_mutable(isa_object: Path) -> None:
 
 def test_instructions_stay_in_the_files_of_their_cpus(build: Path) -> None:
     """No path to a function of another object file may meet an instruction the CPU lacks."""
-    patterns = X86 if "avx2" in ISAS else ARM64
-    allowed = {"avx2": {"avx2"}, "avx512vnni": {"avx2", "avx512vnni"}}
     objects = [*build.glob("**/*.o")]
     assert len(objects) > len(ISAS)
     for path in objects:
-        own = allowed.get(path.name.split(".")[0], {path.name.split(".")[0]})
-        listing = disassembly(path)
-        for feature, pattern in patterns.items():
-            uses = pattern.search(listing) is not None
-            assert uses == (feature in own), f"{path.name} and {feature}"
+        name = path.name.split(".")[0]
+        found = {feature for _, code in functions(path) for feature in features_of(code)}
+        assert found <= set(ALLOWED.get(name, [])), path.name
+        assert found >= set(ALLOWED.get(name, [])[:1]), path.name
+
+
+def test_instructions_stay_in_their_functions_of_the_extension(build: Path) -> None:
+    """The linker has added nothing, and merged nothing."""
+    (extension,) = build.parent.glob("_core*.so")
+    owners = sources(extension)
+    seen = set()
+    for name, code in functions(extension):
+        owner = owners.get(code[0].address, "").removesuffix(".cpp") if code else ""
+        assert features_of(code) <= set(ALLOWED.get(owner, [])), f"{name} of {owner or '?'}"
+        seen.add(owner)
+    assert seen >= set(ISAS)
+
+
+def features_of(code: list[Instruction]) -> set[str]:
+    """Return which instructions beyond the baseline a function has."""
+    patterns = X86 if "avx2" in ISAS else ARM64
+    lines = {f"{i.mnemonic} {i.operands.split('<')[0]}" for i in code}
+    return {
+        feature
+        for feature, pattern in patterns.items()
+        if any(pattern.match(line) for line in lines)
+    }
 
 
 @pytest.mark.parametrize("isa", [name for name in ISAS if name in TILES])

@@ -10,7 +10,7 @@ cache=${XDG_CACHE_HOME:-$HOME/.cache}/bge-micro-emulation
 host_python=${PYTHON:-python3} # only its pip is used
 mkdir -p "$cache"
 
-wheels=(numpy tokenizers safetensors pytest hypothesis pybind11)
+wheels=(numpy tokenizers safetensors onnx tqdm pytest hypothesis pybind11)
 default_command=(tests/golden/make_digests.py --check --compute-type int8 --rows 0::10)
 
 # need COMMAND=PACKAGE...: installs the Debian packages whose commands are missing, or names them.

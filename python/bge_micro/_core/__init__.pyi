@@ -1,6 +1,6 @@
 """Types of the C++ core, an extension module; private, its interface may change at any time."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -11,6 +11,16 @@ from bge_micro._core import kernels as kernels
 numerics_version: int
 parallel_backend: str
 
+def top_k(
+    queries: NDArray[Any],
+    rows: NDArray[Any],
+    k: int,
+    *,
+    element: str,
+    metric: str,
+    threads: int,
+    isa: str = "",
+) -> tuple[NDArray[np.int64], NDArray[Any]]: ...
 def instruction_sets() -> list[tuple[str, bool]]: ...
 
 class DefaultFloatMode:
@@ -37,6 +47,7 @@ class Model:
         threads: int,
         normalize_whole: bool = False,
         skip: int = 0,
+        poll: Callable[[], object] | None = None,
         vectors: NDArray[Any] | None = None,
         token_embeddings: NDArray[np.float32] | None = None,
     ) -> None: ...

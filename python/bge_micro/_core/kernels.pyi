@@ -20,6 +20,15 @@ def linear(
     rows: tuple[int, int],
     panels: tuple[int, int],
 ) -> NDArray[np.float32]: ...
+def linear_seconds(
+    isa: str,
+    compute_type: str,
+    x: NDArray[np.float32],
+    weight: NDArray[Any],
+    scale: NDArray[np.float32] | None,
+    bias: NDArray[np.float32],
+    repeats: int,
+) -> float: ...
 def attention(
     isa: str, compute_type: str, qkv: NDArray[np.float32], heads: int
 ) -> NDArray[np.float32]: ...

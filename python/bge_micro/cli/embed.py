@@ -5,24 +5,28 @@ from __future__ import annotations
 import argparse
 import importlib.util
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bge_micro.cli.encoding import encode_blocks, load_model
-from bge_micro.cli.output_file import replacing
+from bge_micro.cli.encoding import Truncated, encode_blocks, load_model, warn
 from bge_micro.cli.parser import UsageError, add_model_options, add_text_options, positive
-from bge_micro.cli.texts import TextInput, open_texts
+from bge_micro.cli.texts import Row, TextInput, open_texts
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
     from bge_micro import SentenceTransformer
-    from bge_micro.cli.vectors import Write
+    from bge_micro.vector_files import Block, VectorFormat
 
 # As the library's, for the same reason as those in parser.py.
 PRECISIONS = ("float32", "int8", "uint8", "binary", "ubinary")
 
-_FORMATS = {".npy": "npy", ".npz": "npz", ".jsonl": "jsonl", ".ndjson": "jsonl"}
+FORMATS = ("npy", "npz", "jsonl", "parquet", "safetensors")
+
+_ENDINGS = {f".{name}": name for name in FORMATS} | {".ndjson": "jsonl"}
+_WITH_TEXT = ("jsonl", "parquet")
 
 
 def add_command(commands: argparse._SubParsersAction[Any]) -> None:
@@ -39,13 +43,18 @@ def add_command(commands: argparse._SubParsersAction[Any]) -> None:
         "-o",
         "--output",
         metavar="FILE",
-        help="write FILE.npy, FILE.npz (with the vectors' space_id) or FILE.jsonl; it appears "
-        "only when it is complete",
+        help="write FILE.npy, .npz, .safetensors, .parquet or .jsonl; it appears only when it is "
+        "complete; npz, safetensors and parquet name the vectors' space too",
+    )
+    group.add_argument("--format", choices=FORMATS, help="write this, whatever the file's ending")
+    group.add_argument(
+        "--resume",
+        action="store_true",
+        help="go on with what a run of the same command has left unfinished, if it has",
     )
     group.add_argument(
-        "--format", choices=("npy", "npz", "jsonl"), help="write this, whatever the file's ending"
+        "--with-text", action="store_true", help="write the texts too (JSONL and Parquet)"
     )
-    group.add_argument("--with-text", action="store_true", help="write the texts too (JSONL only)")
     group.add_argument("--normalize", action="store_true", help="bring vectors to unit length")
     group.add_argument(
         "--truncate-dim", type=positive, metavar="N", help="cut vectors to N dimensions"
@@ -67,60 +76,91 @@ def run(arguments: argparse.Namespace) -> int:
             "truncate_dim": arguments.truncate_dim,
             "precision": arguments.precision,
         }
-        with (
-            _open_output(arguments, to_format, model, options) as write,
-            _progress(arguments, texts) as advance,
-        ):
-            for rows, vectors in encode_blocks(model, texts, arguments, **options):
-                write(rows, vectors)
-                advance(len(rows))
+        output = _make_output(to_format, model, options, arguments.with_text)
+        with show_progress(arguments, texts) as advance:
+            if arguments.output is None:
+                for rows, vectors in encode_blocks(model, texts, arguments, **options):
+                    output.append(sys.stdout.buffer, _block(rows, vectors))
+                    advance(len(rows))
+            else:
+                _write_file(arguments, output, texts, model, options, advance)
     return 0
+
+
+def _write_file(
+    arguments: argparse.Namespace,
+    output: VectorFormat,
+    texts: TextInput,
+    model: SentenceTransformer,
+    options: dict[str, Any],
+    advance: Callable[[int], object],
+) -> None:
+    from bge_micro.cli.partial_file import resumable, target_of
+
+    identity = {
+        "format": arguments.format or Path(arguments.output).suffix.lower(),
+        "space_id": output.layout.space_id,
+        "prompt": model.prompts.get(model.default_prompt_name or ""),
+        "with_text": arguments.with_text,
+        "errors": arguments.errors,
+        "batch_size": arguments.batch_size,
+    }
+    target = target_of(arguments.output)
+    with resumable(target, identity, resume=arguments.resume, tell=warn) as partial:
+        blocks = texts.blocks(arguments.batch_size)
+        truncated = Truncated(partial.done.truncated)
+        if partial.done.rows:
+            partial.skip_done(blocks)
+            advance(partial.done.rows)
+        else:
+            output.begin(partial.file)
+        encoded = encode_blocks(
+            model, texts, arguments, blocks=blocks, truncated=truncated, **options
+        )
+        for rows, vectors in encoded:
+            output.append(partial.file, _block(rows, vectors))
+            partial.note(rows, truncated.count)
+            advance(len(rows))
+        output.finish(partial.file, partial.done.rows)
+        partial.publish(output.assemble if output.assembled else None)
 
 
 def _output_format(arguments: argparse.Namespace) -> str:
     path = arguments.output
     if path is None:
-        if arguments.format in ("npy", "npz"):
+        if arguments.resume:
+            raise UsageError("--resume goes on with a file: give -o FILE")
+        if arguments.format not in (None, "jsonl"):
             raise UsageError(f"{arguments.format} goes to a file only: give -o FILE")
         return "jsonl"
     ending = Path(path).suffix.lower()
-    to_format = arguments.format or _FORMATS.get(ending)
+    to_format = arguments.format or _ENDINGS.get(ending)
     if to_format is None:
         raise UsageError(
-            f"{path} does not say its format: let it end in {', '.join(_FORMATS)}, or give --format"
+            f"{path} does not say its format: let it end in {', '.join(_ENDINGS)}, or give --format"
         )
-    if arguments.with_text and to_format != "jsonl":
-        raise UsageError(f"--with-text applies to JSONL only, not to {to_format}")
+    if arguments.with_text and to_format not in _WITH_TEXT:
+        raise UsageError(f"--with-text applies to JSONL and Parquet only, not to {to_format}")
     return str(to_format)
 
 
-@contextmanager
-def _open_output(
-    arguments: argparse.Namespace,
-    to_format: str,
-    model: SentenceTransformer,
-    options: dict[str, Any],
-) -> Iterator[Write]:
-    from bge_micro.cli.vectors import jsonl_writer, npy_writer, npz_writer
+def _make_output(
+    to_format: str, model: SentenceTransformer, options: dict[str, Any], with_text: bool
+) -> VectorFormat:
+    from bge_micro.vector_files import FORMATS, Layout
 
-    if arguments.output is None:
-        yield jsonl_writer(sys.stdout.buffer, arguments.with_text)
-        return
-    with replacing(arguments.output) as file:
-        if to_format == "jsonl":
-            yield jsonl_writer(file, arguments.with_text)
-            return
-        none = model.encode([], **options)
-        if to_format == "npy":
-            with npy_writer(file, none.dtype, none.shape[1]) as write:
-                yield write
-        else:
-            space_id = model.space_id_of(**options)
-            with npz_writer(file, none.dtype, none.shape[1], space_id) as write:
-                yield write
+    none = model.encode([], **options)
+    layout = Layout(none.dtype, none.shape[1], model.space_id_of(**options), with_text)
+    return FORMATS[to_format](layout)
 
 
-def _progress(
+def _block(rows: list[Row], vectors: NDArray[Any]) -> Block:
+    from bge_micro.vector_files import Block
+
+    return Block([row.index for row in rows], [row.text for row in rows], vectors)
+
+
+def show_progress(
     arguments: argparse.Namespace, texts: TextInput
 ) -> AbstractContextManager[Callable[[int], object]]:
     """Show a bar on a terminal, unless the vectors go there too or the texts came from there."""
@@ -129,7 +169,7 @@ def _progress(
     show = (
         sys.stderr.isatty()
         and (arguments.output is not None or not sys.stdout.isatty())
-        and texts.unit == "line"
+        and texts.unit != "argument"
         and importlib.util.find_spec("tqdm") is not None
     )
     return progress_bar(show, texts.total)

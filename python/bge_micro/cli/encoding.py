@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from bge_micro.cli.texts import Row, TextInput
@@ -34,10 +35,21 @@ def load_model(arguments: argparse.Namespace) -> SentenceTransformer:
     return SentenceTransformer(**options)
 
 
+@dataclass
+class Truncated:
+    """Texts that were too long: how many, and the places of the first."""
+
+    count: int = 0
+    places: list[int] = field(default_factory=list)
+
+
 def encode_blocks(
     model: SentenceTransformer,
     texts: TextInput,
     arguments: argparse.Namespace,
+    *,
+    blocks: Iterable[list[Row]] | None = None,
+    truncated: Truncated | None = None,
     **options: Any,
 ) -> Iterator[tuple[list[Row], NDArray[Any]]]:
     """Yield blocks of rows with their vectors; afterwards say on stderr what was lost.
@@ -46,39 +58,41 @@ def encode_blocks(
         model: The model.
         texts: The rows.
         arguments: As made by the options of `parser.add_text_options`.
+        blocks: The blocks of `texts` that are to be encoded; None for all.
+        truncated: Account of texts that are too long, to be carried on.
         **options: For `SentenceTransformer.encode`.
 
     Raises:
         ValueError: A row is bad, or too long, and is not to be tolerated.
     """
-    truncated = 0
-    places: list[int] = []
-    for block in texts.blocks(arguments.batch_size):
+    found = truncated or Truncated()
+    for block in texts.blocks(arguments.batch_size) if blocks is None else blocks:
         rows = [row.text for row in block]
         if arguments.truncation != "silent":
-            found = model.count_tokens(rows).truncated.nonzero()[0].tolist()
-            truncated += len(found)
-            places += [block[row].place for row in found][: _NAMED - len(places)]
-        if truncated and arguments.truncation == "error":
+            long = model.count_tokens(rows).truncated.nonzero()[0].tolist()
+            found.count += len(long)
+            found.places += [block[row].place for row in long][: _NAMED - len(found.places)]
+        if found.count and arguments.truncation == "error":
             raise ValueError(
-                f"{_truncated(model, texts, truncated, places)}; split them, or let --truncation "
-                "warn or silent use their beginnings."
+                f"{_describe(model, texts, found)}; split them, or let --truncation warn or silent "
+                "use their beginnings."
             )
         yield block, model.encode(rows, truncation="silent", **options)
-    if truncated:
-        _warn(f"{_truncated(model, texts, truncated, places)}; only their beginnings were used.")
+    if found.count:
+        warn(f"{_describe(model, texts, found)}; only their beginnings were used.")
     if texts.bad:
         done = "skipped" if arguments.errors == "skip" else "replaced"
-        _warn(f"{texts.name}: {texts.bad} bad rows were {done}.")
+        warn(f"{texts.name}: {texts.bad} bad rows were {done}.")
 
 
-def _truncated(model: SentenceTransformer, texts: TextInput, count: int, places: list[int]) -> str:
-    named = ", ".join(map(str, places)) + (", ..." if count > len(places) else "")
+def _describe(model: SentenceTransformer, texts: TextInput, found: Truncated) -> str:
+    named = ", ".join(map(str, found.places)) + (", ..." if found.count > len(found.places) else "")
     return (
-        f"{texts.name}: texts of more than {model.max_seq_length} tokens: {count} "
+        f"{texts.name}: texts of more than {model.max_seq_length} tokens: {found.count} "
         f"({texts.unit} {named})"
     )
 
 
-def _warn(message: str) -> None:
+def warn(message: str) -> None:
+    """Say something on stderr."""
     print(f"bge-micro: warning: {message}", file=sys.stderr)

@@ -15,6 +15,7 @@ def add_command(commands: argparse._SubParsersAction[Any]) -> None:
     """Add the subcommand's parser."""
     parser = commands.add_parser(
         "info",
+        aliases=["doctor"],
         help="show what runs and why, and check that it is as shipped",
         description="Show versions, instruction set, threads and the bundled model, and check the "
         "model's files and a few vectors against what was shipped. Exit code 1 if they differ.",

@@ -13,6 +13,8 @@ COMPUTE_TYPES = ("int8", "float32")
 TRUNCATIONS = ("silent", "warn", "error")
 ERRORS = ("strict", "replace", "skip")
 
+INPUT_FORMATS = ("auto", "text", "jsonl", "csv", "tsv", "parquet")
+
 
 class UsageError(Exception):
     """The command line makes no sense; the message says why and what to do."""
@@ -33,14 +35,27 @@ class Parser(argparse.ArgumentParser):
 def build_parser() -> Parser:
     """Return the parser of the whole command line; its result's `run` runs the subcommand."""
     # Imported here because the subcommands import this module.
-    from bge_micro.cli import convert, embed, export, info, similarity
+    from bge_micro.cli import (
+        bench,
+        completion,
+        convert,
+        embed,
+        export,
+        index,
+        info,
+        search,
+        serve,
+        similarity,
+    )
 
     parser = Parser(
         prog="bge-micro", description="Sentence embeddings by bge-micro-v2, on any CPU, offline."
     )
     parser.add_argument("-V", "--version", action="version", version=f"bge-micro {__version__}")
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
-    for module in (embed, similarity, info, convert, export):
+    for module in (
+        embed, similarity, index, search, serve, bench, info, convert, export, completion,
+    ):  # fmt: skip
         module.add_command(commands)
     return parser
 
@@ -70,28 +85,33 @@ def add_model_options(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def add_text_options(parser: argparse.ArgumentParser) -> None:
-    """Add the options that say which texts are read, and what happens to bad ones."""
+def add_text_options(parser: argparse.ArgumentParser, texts: str = "TEXT") -> None:
+    """Add the options that say which texts are read, and what happens to bad ones.
+
+    Args:
+        parser: Where to add them.
+        texts: What help calls the arguments.
+    """
     parser.add_argument(
         "texts",
         nargs="*",
-        metavar="TEXT",
-        help="texts; a single - reads standard input; after -- a text may begin with -",
+        metavar=texts,
+        help="a text; a single - reads standard input; after -- a text may begin with -",
     )
     group = parser.add_argument_group("input")
-    group.add_argument("-i", "--input", metavar="FILE", help="read texts from FILE, one a line")
+    group.add_argument("-i", "--input", metavar="FILE", help="read texts from FILE")
     group.add_argument(
         "--input-format",
-        choices=("auto", "text", "jsonl"),
+        choices=INPUT_FORMATS,
         default="auto",
-        help="text: a text a line; jsonl: a JSON string or object a line (default: auto, which is "
-        "jsonl for FILE.jsonl and FILE.ndjson, else text)",
+        help="text: a text a line; jsonl: a JSON string or object a line; csv, tsv: with a header; "
+        "parquet (default: auto, by the ending of FILE, and text for any other)",
     )
     group.add_argument(
         "--field",
         default="text",
         metavar="NAME",
-        help="where a JSON object holds its text (default: text)",
+        help="the key or column that holds the texts (default: text)",
     )
     group.add_argument(
         "--errors",

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 _MATRIX_ROWS = 256
 
 # What would break a line of TSV.
-_ESCAPES = str.maketrans({"\\": "\\\\", "\t": "\\t", "\n": "\\n", "\r": "\\r"})
+ESCAPES = str.maketrans({"\\": "\\\\", "\t": "\\t", "\n": "\\n", "\r": "\\r"})
 
 
 def add_command(commands: argparse._SubParsersAction[Any]) -> None:
@@ -32,6 +32,12 @@ def add_command(commands: argparse._SubParsersAction[Any]) -> None:
         "tab-separated values.",
     )
     add_text_options(parser)
+    parser.add_argument(
+        "--plot",
+        metavar="FILE",
+        help="draw all against all as a heat map to FILE.png, .svg or .pdf, and print nothing; "
+        "needs the extra bge-micro[plot]",
+    )
     add_model_options(parser)
     parser.set_defaults(run=run)
 
@@ -40,8 +46,12 @@ def run(arguments: argparse.Namespace) -> int:
     """Run the subcommand."""
     import numpy as np
 
+    if arguments.plot is not None:
+        from bge_micro.cli.heat_map import check_plot
+
+        check_plot(arguments.plot)
     with open_texts(arguments) as texts:
-        as_matrix = texts.unit == "line"
+        as_matrix = texts.unit != "argument"
         if not as_matrix and texts.total < 2:
             raise UsageError("similarity compares texts: give two or more")
         model = load_model(arguments)
@@ -51,6 +61,9 @@ def run(arguments: argparse.Namespace) -> int:
             rows.extend(row.text for row in block)
             blocks.append(vectors)
     all_vectors = np.concatenate(blocks)
+    if arguments.plot is not None:
+        _plot(model, all_vectors, rows, arguments.plot)
+        return 0
     for_people = sys.stdout.isatty()
     if as_matrix:
         lines = _matrix(model, all_vectors, for_people)
@@ -61,6 +74,15 @@ def run(arguments: argparse.Namespace) -> int:
     return 0
 
 
+def _plot(model: SentenceTransformer, vectors: Any, texts: list[str], path: str) -> None:
+    from bge_micro.cli.heat_map import MOST_TEXTS, write_heat_map
+
+    if not 1 <= len(texts) <= MOST_TEXTS:
+        raise ValueError(f"a heat map shows 1 to {MOST_TEXTS} texts, not {len(texts)}.")
+    scores = model.similarity(vectors, vectors)
+    write_heat_map(path, scores, texts, f"{model.similarity_fn_name} similarity")
+
+
 def _scores(
     model: SentenceTransformer, vectors: Any, others: list[str], for_people: bool
 ) -> Iterator[str]:
@@ -69,9 +91,9 @@ def _scores(
     width = shutil.get_terminal_size().columns - len("-0.0000  ")
     for score, text in zip(scores, others, strict=True):
         if for_people:
-            yield f"{score:7.4f}  {_shown(text, width)}"
+            yield f"{score:7.4f}  {shown(text, width)}"
         else:
-            yield f"{score:.6f}\t{text.translate(_ESCAPES)}"
+            yield f"{score:.6f}\t{text.translate(ESCAPES)}"
 
 
 def _matrix(model: SentenceTransformer, vectors: Any, for_people: bool) -> Iterator[str]:
@@ -88,7 +110,7 @@ def _matrix(model: SentenceTransformer, vectors: Any, for_people: bool) -> Itera
                 yield "\t".join(f"{score:.6f}" for score in row)
 
 
-def _shown(text: str, width: int) -> str:
+def shown(text: str, width: int) -> str:
     """Return a text as it is shown in one line of a terminal, which it cannot control."""
     shown = "".join(letter if letter.isprintable() else " " for letter in text[: width + 1])
     return shown if len(shown) <= width else shown[: max(0, width - 3)] + "..."

@@ -1,8 +1,9 @@
-"""Texts in: from arguments, a file or standard input, as lines or JSONL; row by row."""
+"""Texts in: from arguments, standard input or a file, in any format; row by row."""
 
 from __future__ import annotations
 
 import argparse
+import io
 import json
 import sys
 from collections.abc import Iterable, Iterator
@@ -12,8 +13,15 @@ from pathlib import Path
 from typing import IO, Any
 
 from bge_micro.cli.parser import UsageError
+from bge_micro.cli.tables import DELIMITERS, FoundRow, count_csv_records, csv_rows, open_parquet
 
-_FORMATS = {".jsonl": "jsonl", ".ndjson": "jsonl"}
+_FORMATS = {
+    ".jsonl": "jsonl",
+    ".ndjson": "jsonl",
+    ".csv": "csv",
+    ".tsv": "tsv",
+    ".parquet": "parquet",
+}
 
 # A block ends after so many characters, however few texts that are, to keep memory bounded.
 _MOST_CHARACTERS = 1 << 23
@@ -27,7 +35,7 @@ class Row:
 
     Attributes:
         index: Its number among the rows of the input, from 0; skipped rows count.
-        place: The number of its line or argument, from 1.
+        place: The number of its line, record or argument, from 1.
         text: The text.
     """
 
@@ -41,14 +49,12 @@ class TextInput:
 
     Attributes:
         name: What people call the input.
-        unit: What a place counts: "line" or "argument".
+        unit: What a place counts: "line", "row" or "argument".
         total: How many rows there are; 0 where nobody knows before the end.
         bad: How many rows were replaced or skipped so far.
     """
 
-    def __init__(
-        self, rows: Iterable[tuple[int, str, str | None]], name: str, unit: str, errors: str
-    ) -> None:
+    def __init__(self, rows: Iterable[FoundRow], name: str, unit: str, errors: str) -> None:
         """Take rows as (place, text, fault), the fault None for a good one."""
         self._rows = rows
         self.name = name
@@ -93,7 +99,7 @@ def open_texts(arguments: argparse.Namespace) -> Iterator[TextInput]:
         UsageError: They name nothing, or more than one thing.
         OSError: The file cannot be opened.
     """
-    texts, path = arguments.texts, arguments.input
+    texts, path, errors = arguments.texts, arguments.input, arguments.errors
     if texts and path is not None:
         raise UsageError("give texts as arguments or by -i, not both")
     if "-" in texts and len(texts) > 1:
@@ -101,21 +107,63 @@ def open_texts(arguments: argparse.Namespace) -> Iterator[TextInput]:
     if not texts and path is None:
         raise UsageError("no texts: give TEXT arguments, -i FILE, or - for standard input")
     if path is None and texts != ["-"]:
-        given = TextInput(_argument_rows(texts), "command line", "argument", arguments.errors)
+        given = TextInput(_argument_rows(texts), "command line", "argument", errors)
         given.total = len(texts)
         yield given
     elif path in (None, "-"):
-        rows = _line_rows(sys.stdin.buffer, arguments.input_format == "jsonl", arguments.field)
-        yield TextInput(rows, "standard input", "line", arguments.errors)
+        yield _open_standard_input(arguments)
     else:
-        is_jsonl = _input_format(path, arguments.input_format) == "jsonl"
+        with open_text_file(path, arguments) as rows:
+            yield rows
+
+
+@contextmanager
+def open_text_file(path: str, arguments: argparse.Namespace) -> Iterator[TextInput]:
+    """Open a file of texts, as the options of `parser.add_text_options` describe it.
+
+    Raises:
+        UsageError: Its name does not tell its format.
+        OSError: It cannot be opened.
+        ValueError: It has no such column.
+    """
+    kind, field, errors = (
+        input_format(path, arguments.input_format),
+        arguments.field,
+        arguments.errors,
+    )
+    # Only worth a pass over the file where somebody sees the progress.
+    shown = sys.stderr.isatty()
+    if kind == "parquet":
+        with open_parquet(path, field) as (rows, total):
+            table = TextInput(rows, path, "row", errors)
+            table.total = total
+            yield table
+    elif kind in DELIMITERS:
+        delimiter = DELIMITERS[kind]
+        with open(path, encoding="utf-8-sig", errors="surrogateescape", newline="") as text_file:
+            total = count_csv_records(text_file, delimiter) if shown else 0
+            table = TextInput(csv_rows(text_file, path, delimiter, field), path, "row", errors)
+            table.total = total
+            yield table
+    else:
         with open(path, "rb") as file:
-            rows = _line_rows(file, is_jsonl, arguments.field)
-            lines = TextInput(rows, path, "line", arguments.errors)
-            # Only worth a pass over the file where somebody sees the progress.
-            if sys.stderr.isatty() and file.seekable():
-                lines.total = _count_lines(file)
+            lines = TextInput(_line_rows(file, kind == "jsonl", field), path, "line", errors)
+            lines.total = _count_lines(file) if shown and file.seekable() else 0
             yield lines
+
+
+def _open_standard_input(arguments: argparse.Namespace) -> TextInput:
+    kind, name = arguments.input_format, "standard input"
+    if kind == "parquet":
+        raise UsageError("Parquet is read from a file only: give -i FILE")
+    if kind in DELIMITERS:
+        text = io.TextIOWrapper(
+            sys.stdin.buffer, encoding="utf-8-sig", errors="surrogateescape", newline=""
+        )
+        records = csv_rows(text, name, DELIMITERS[kind], arguments.field)
+        return TextInput(records, name, "row", arguments.errors)
+    rows = _line_rows(sys.stdin.buffer, kind == "jsonl", arguments.field)
+    return TextInput(rows, name, "line", arguments.errors)
 
 
 def read_calibration_texts(path: str) -> list[str]:
@@ -126,14 +174,15 @@ def read_calibration_texts(path: str) -> list[str]:
         ValueError: A line is bad, or there is none.
     """
     with open(path, "rb") as file:
-        rows = _line_rows(file, _input_format(path, "auto") == "jsonl", "text")
+        rows = _line_rows(file, input_format(path, "auto") == "jsonl", "text")
         texts = [row.text for row in TextInput(rows, path, "line", "strict") if row.text.strip()]
     if not texts:
         raise ValueError(f"{path}: holds no texts; calibration needs some hundreds.")
     return texts
 
 
-def _input_format(path: str, wanted: str) -> str:
+def input_format(path: str, wanted: str) -> str:
+    """Return the format of a file of texts: the wanted one, or for "auto" what its ending says."""
     if wanted != "auto":
         return wanted
     ending = Path(path).suffix.lower()
@@ -154,7 +203,7 @@ def _count_lines(file: IO[bytes]) -> int:
     return count + (not last.endswith(b"\n"))
 
 
-def _argument_rows(texts: Iterable[str]) -> Iterator[tuple[int, str, str | None]]:
+def _argument_rows(texts: Iterable[str]) -> Iterator[FoundRow]:
     for place, text in enumerate(texts, 1):
         fault = None
         try:
@@ -164,9 +213,7 @@ def _argument_rows(texts: Iterable[str]) -> Iterator[tuple[int, str, str | None]
         yield place, text, fault
 
 
-def _line_rows(
-    lines: Iterable[bytes], is_jsonl: bool, field: str
-) -> Iterator[tuple[int, str, str | None]]:
+def _line_rows(lines: Iterable[bytes], is_jsonl: bool, field: str) -> Iterator[FoundRow]:
     for place, line in enumerate(lines, 1):
         if place == 1:
             line = line.removeprefix(_UTF8_MARK)  # editors on Windows put it there

@@ -20,6 +20,7 @@ from __future__ import annotations
 import re
 import string
 from collections.abc import Iterator
+from functools import cached_property
 
 import tokenizers
 from tokenizers.models import WordPiece
@@ -61,8 +62,12 @@ class Cutter:
         # Long enough for a word that loses some of its characters to the normalizer.
         self._window = 4 * (longest_word + 1)
         self._added_tokens = added_tokens
-        ideographs = _IDEOGRAPHS if normalizer.handle_chinese_chars else ""
-        self._word_end = re.compile(f"[{BLANKS}{re.escape(string.punctuation)}{ideographs}]")
+
+    @cached_property
+    def _word_end(self) -> re.Pattern[str]:
+        """What ends a word for certain; compiled when the first huge text comes."""
+        ideographs = _IDEOGRAPHS if self._normalizer.handle_chinese_chars else ""
+        return re.compile(f"[{BLANKS}{re.escape(string.punctuation)}{ideographs}]")
 
     @classmethod
     def for_tokenizer(cls, tokenizer: tokenizers.Tokenizer) -> Cutter | None:

@@ -1,0 +1,174 @@
+"""Load `bge-micro serve`, and the same HTTP stack around ONNX Runtime, from this machine.
+
+    python bench/server_load.py model_quantized.onnx
+
+Each round loads each server in turn, for one short text a request and for 32 sentences a request.
+Medians over the rounds are printed. Client and servers share the CPUs, as the rates then say.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import socket
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import onnxruntime
+import uvloop
+from load import Load, load, post
+from machine import cpu_name
+from texts import sentences
+
+import bge_micro
+
+SERVERS = Path(__file__).with_name("peer_servers.py")
+
+
+@dataclass(frozen=True)
+class Side:
+    """A running server."""
+
+    port: int
+    pid: int
+
+
+@contextmanager
+def started(command: Sequence[str], port: int) -> Iterator[Side]:
+    """Start a server, wait until it answers, and end it."""
+    with subprocess.Popen([sys.executable, *command], stderr=subprocess.DEVNULL) as process:
+        try:
+            deadline = time.monotonic() + 60
+            while time.monotonic() < deadline and process.poll() is None:
+                with socket.socket() as probe:
+                    if probe.connect_ex(("127.0.0.1", port)) == 0:
+                        break
+                time.sleep(0.1)
+            else:
+                raise SystemExit(f"{' '.join(command)} does not answer")
+            yield Side(port, process.pid)
+        finally:
+            process.terminate()
+
+
+def cpu_seconds(pid: int) -> float:
+    """Return the CPU time that a process has used, which a busy machine hardly changes (Linux)."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def free_port() -> int:
+    """Return a port that nobody has."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def request(texts: str | Sequence[str], form: str) -> bytes:
+    """Return a request for the vectors of texts."""
+    body = {"input": texts, "model": "bge-micro-v2", "encoding_format": form}
+    return post("/v1/embeddings", json.dumps(body).encode())
+
+
+def bare_rate(model: bge_micro.SentenceTransformer, texts: Sequence[str], seconds: float) -> float:
+    """Return the texts a second that `encode` does without any server, call after call."""
+    start, done = time.perf_counter(), 0
+    while (elapsed := time.perf_counter() - start) < seconds:
+        model.encode(texts, normalize_embeddings=True)
+        done += len(texts)
+    return done / elapsed
+
+
+def main() -> None:
+    """Measure, and print tables in Markdown."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("onnx", type=Path, help="the hub's onnx/model_quantized.onnx")
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--seconds", type=float, default=3.0, help="of each load (default: 3)")
+    parser.add_argument("--clients", type=int, default=64)
+    parser.add_argument("--encoding-format", choices=("base64", "float"), default="base64")
+    arguments = parser.parse_args()
+
+    model = bge_micro.SentenceTransformer()
+    threads = str(model.threads)
+    short, long = sentences(7, 11, 100), sentences(10, 28, 640)
+    workloads = {
+        "1 short text": (short, [request(text, arguments.encoding_format) for text in short]),
+        "32 sentences": (
+            long,
+            [request(long[row : row + 32], arguments.encoding_format) for row in range(0, 640, 32)],
+        ),
+    }
+    peers = {
+        "HTTP only": ["noop"],
+        "ONNX Runtime": ["onnx", threads, str(arguments.onnx)],
+        "ONNX Runtime in our queue": ["onnx-batched", threads, str(arguments.onnx)],
+    }
+    print(
+        f"{cpu_name()}, {platform.system()}, Python {platform.python_version()}, "
+        f"onnxruntime {onnxruntime.__version__}, bge-micro {bge_micro.__version__} ({model.isa}), "
+        f"{threads} threads, {arguments.clients} clients, {arguments.rounds} rounds of "
+        f"{arguments.seconds:g} s, vectors as {arguments.encoding_format}\n"
+    )
+    with ExitStack() as stack:
+        port = free_port()
+        ours = ["-m", "bge_micro", "serve", "--port", str(port), "--threads", threads]
+        sides = {"bge-micro serve": stack.enter_context(started(ours, port))}
+        for name, (kind, *rest) in peers.items():
+            port = free_port()
+            command = [str(SERVERS), kind, str(port), *rest]
+            sides[name] = stack.enter_context(started(command, port))
+        for workload, (texts, requests) in workloads.items():
+            print(f"{workload} a request:\n")
+            measure(model, texts, requests, sides, arguments)
+            print()
+
+
+def measure(
+    model: bge_micro.SentenceTransformer,
+    texts: Sequence[str],
+    requests: Sequence[bytes],
+    sides: dict[str, Side],
+    arguments: argparse.Namespace,
+) -> None:
+    """Load each side in turn with the requests, and print a table."""
+    loads: dict[str, list[Load]] = {name: [] for name in sides}
+    cpu: dict[str, list[float]] = {name: [] for name in sides}
+    bare = []
+    for turn in range(arguments.rounds + 1):
+        rate = bare_rate(model, texts, arguments.seconds)
+        if turn:
+            bare.append(rate)
+        for name, side in sides.items():
+            used = cpu_seconds(side.pid)
+            run = uvloop.run(load(side.port, requests, arguments.clients, arguments.seconds))
+            if turn:  # the first warms up
+                loads[name].append(run)
+                cpu[name].append((cpu_seconds(side.pid) - used) / len(run.latencies))
+    engine = statistics.median(bare)
+    print("| side | requests/s | texts/s | of bare engine | p50 | p99 | CPU a request |")
+    print("|---|---|---|---|---|---|---|")
+    print(f"| bare engine | | {engine:,.0f} | 100% | | | |")
+    for name, runs in loads.items():
+        rate = statistics.median(run.rate for run in runs)
+        many = rate * len(texts) / len(requests)
+        p50, p99 = (
+            1000 * statistics.median(run.percentile(share) for run in runs) for share in (0.5, 0.99)
+        )
+        used = 1000 * statistics.median(cpu[name])
+        print(
+            f"| {name} | {rate:,.0f} | {many:,.0f} | {many / engine:.0%} "
+            f"| {p50:.1f} ms | {p99:.1f} ms | {used:.2f} ms |"
+        )
+
+
+if __name__ == "__main__":
+    main()

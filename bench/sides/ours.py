@@ -1,0 +1,31 @@
+"""This package."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from bench.files import ModelFiles
+from bench.sides.base import Side, Vectors, versions
+
+
+@dataclass
+class OurSide:
+    """`SentenceTransformer.encode`; the instruction set is BGE_MICRO_ISA's, as for any user."""
+
+    model: Any
+    versions: dict[str, str]
+    batch_sizes: Sequence[int] = (0,)  # means nothing here: texts are never padded
+
+    def encode(self, texts: Sequence[str], batch_size: int) -> Vectors:
+        vectors: Vectors = self.model.encode(texts)
+        return vectors
+
+
+def load(files: ModelFiles, threads: int, compute_type: str) -> Side:
+    """Load the bundled model."""
+    from bge_micro import SentenceTransformer
+
+    model = SentenceTransformer(compute_type=compute_type, threads=threads)
+    return OurSide(model, versions("bge-micro", "tokenizers"))

@@ -1,0 +1,107 @@
+"""What is measured: texts, and the way they arrive."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from bench.sides.base import Side
+from bench.texts import Count, lognormal_lengths, queries, sentences, texts_of
+
+ONE_CALL, ONE_BY_ONE, WITH_IDLENESS = "one call", "one by one", "one by one, idle between"
+IDLE_SECONDS = 0.020
+SWEEP_LENGTHS = (8, 16, 32, 64, 128, 256, 512)
+SWEEP_TOKENS = 4096  # of a batch of each length
+
+
+@dataclass(frozen=True)
+class Workload:
+    """Some texts and how they arrive.
+
+    Attributes:
+        name: As the tables have it.
+        texts: Distinct texts.
+        style: `ONE_CALL`, `ONE_BY_ONE` or `WITH_IDLENESS`.
+        mean_tokens: Of a text, special tokens included.
+        sweep: Whether it is a point of the plot rather than a row of the tables.
+    """
+
+    name: str
+    texts: list[str]
+    style: str
+    mean_tokens: float
+    sweep: bool = False
+
+    @property
+    def tokens(self) -> float:
+        """All tokens of a run."""
+        return self.mean_tokens * len(self.texts)
+
+    @property
+    def is_latency(self) -> bool:
+        """Whether a run's figure is the median time of a text; else it is the time of all."""
+        return self.style != ONE_CALL
+
+
+def main_workloads(count: Count) -> list[Workload]:
+    """Return the workloads of the tables; `count` gives the tokens of a text."""
+    short = queries(100)
+    sets = [
+        ("queries", short, ONE_BY_ONE),
+        ("queries, 20 ms idle", short[:50], WITH_IDLENESS),
+        ("sentences", sentences(2000), ONE_CALL),
+        ("passages", texts_of([300] * 200, count), ONE_CALL),
+        ("512 tokens", texts_of([512] * 48, count), ONE_CALL),
+        ("mixed lengths", texts_of(lognormal_lengths(400), count), ONE_CALL),
+    ]
+    return [_workload(name, texts, style, count) for name, texts, style in sets]
+
+
+def sweep_workloads(count: Count) -> list[Workload]:
+    """Return the workloads of the plot: each length alone, and in a batch."""
+    found = []
+    for length in SWEEP_LENGTHS:
+        texts = texts_of([length] * (SWEEP_TOKENS // length), count)
+        alone = _workload(f"{length} tokens alone", texts[:8], ONE_BY_ONE, count, sweep=True)
+        batch = _workload(f"{length} tokens in a batch", texts, ONE_CALL, count, sweep=True)
+        found += [alone, batch]
+    return found
+
+
+def run(side: Side, workload: Workload, batch_size: int) -> float:
+    """Return the seconds of one run: of all texts, or the median text that comes alone."""
+    if workload.style == ONE_CALL:
+        return _seconds(lambda: side.encode(workload.texts, batch_size))
+    times = []
+    for text in workload.texts:
+        if workload.style == WITH_IDLENESS:
+            time.sleep(IDLE_SECONDS)
+        times.append(_seconds(lambda text=text: side.encode([text], 1)))  # type: ignore[misc]
+    return sorted(times)[len(times) // 2]
+
+
+def best_batch_size(side: Side, workload: Workload) -> int:
+    """Return the batch size that is fastest on a part of the texts."""
+    if workload.is_latency or len(side.batch_sizes) == 1:
+        return side.batch_sizes[0]
+    # Enough for the largest batch, and a time that can be told apart.
+    texts = workload.texts[:: max(1, len(workload.texts) // 256)]
+    side.encode(texts[:8], 8)
+    times = {
+        size: _seconds(lambda size=size: side.encode(texts, size)) for size in side.batch_sizes
+    }  # type: ignore[misc]
+    return min(times, key=lambda size: times[size])
+
+
+def _workload(
+    name: str, texts: Sequence[str], style: str, count: Count, *, sweep: bool = False
+) -> Workload:
+    mean = sum(map(count, texts)) / len(texts)
+    return Workload(name, list(texts), style, mean, sweep)
+
+
+def _seconds(work: Callable[[], object]) -> float:
+    start = time.perf_counter()
+    work()
+    return time.perf_counter() - start

@@ -1,0 +1,46 @@
+// AVX2 with the 8-bit dot product on 256 bits: all but that is lanes_avx2.h.
+//
+// VPDPBUSD on 256 bits has two encodings: that of AVX-VNNI, which Intel's client CPUs have since
+// Alder Lake, and that of AVX-512 VL with VNNI. The compiler's flags choose.
+#pragma once
+
+#include "isa/dots_vnni.h"
+#include "isa/lanes_avx2.h"
+
+namespace bge {
+namespace {
+
+struct AvxVnni : Avx2 {
+  // Tile: 6 rows x 16 columns = 12 accumulators, 2 registers of weights and 1 of codes of the 16
+  // there are. Two VPDPBUSD a cycle at a latency of 5 need 10 chains.
+  struct Tile {
+    static constexpr ByteForm kByteForm = ByteForm::kSigned;
+    static constexpr int kColumns = 16;
+    static constexpr int kPanels = 1;
+    static constexpr int kRows = 6;
+    using I = Avx2::I;
+    using Weights = I;
+    using Acc = I;
+    using Quad = __m256i;
+
+    static BGE_INLINE Weights load_weights(const unsigned char* step) {
+      const __m256i* p = reinterpret_cast<const __m256i*>(step);
+      return {_mm256_load_si256(p), _mm256_load_si256(p + 1)};
+    }
+    static BGE_INLINE Quad load_codes4(const void* codes) { return broadcast4(codes); }
+    static BGE_INLINE Acc zero_acc() { return isplat(0); }
+    static BGE_INLINE Acc dpbusd(Acc acc, Quad u, Weights s) {
+      return {_mm256_dpbusd_epi32(acc.lo, u, s.lo), _mm256_dpbusd_epi32(acc.hi, u, s.hi)};
+    }
+    static BGE_INLINE Acc dpbusd(Acc acc, Weights u, Quad s) {
+      return {_mm256_dpbusd_epi32(acc.lo, u.lo, s), _mm256_dpbusd_epi32(acc.hi, u.hi, s)};
+    }
+    static BGE_INLINE void store_acc(std::int32_t* columns, Acc acc) { istore(columns, acc); }
+  };
+  using LinearDot = VnniDots<Avx2, Tile>::LinearDot;
+  using KeyDot = VnniDots<Avx2, Tile>::KeyDot;
+  using ValueDot = VnniDots<Avx2, Tile>::ValueDot;
+};
+
+}  // namespace
+}  // namespace bge

@@ -1,0 +1,54 @@
+"""``bge-micro index``: texts to a folder that ``bge-micro search`` looks through."""
+
+from __future__ import annotations
+
+import argparse
+from typing import Any
+
+from bge_micro.cli.embed import PRECISIONS, show_progress
+from bge_micro.cli.encoding import encode_blocks, load_model
+from bge_micro.cli.parser import add_model_options, add_text_options, positive
+from bge_micro.cli.texts import open_texts
+
+
+def add_command(commands: argparse._SubParsersAction[Any]) -> None:
+    """Add the subcommand's parser."""
+    parser = commands.add_parser(
+        "index",
+        help="save texts and their vectors, to be searched",
+        description="Make the folder OUT of texts, their vectors and the name of the vectors' "
+        "space. It appears only when it is complete; an index that is there is replaced.",
+    )
+    add_text_options(parser)
+    group = parser.add_argument_group("output")
+    group.add_argument("-o", "--output", metavar="OUT", required=True, help="the folder to make")
+    group.add_argument(
+        "--truncate-dim", type=positive, metavar="N", help="cut vectors to N dimensions"
+    )
+    group.add_argument(
+        "--precision",
+        choices=PRECISIONS,
+        default="float32",
+        help="of the vectors: int8 takes a quarter of the memory of float32, binary a 32nd "
+        "(default: float32)",
+    )
+    add_model_options(parser)
+    parser.set_defaults(run=run)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Run the subcommand."""
+    from bge_micro.search.folder import new_index
+
+    options = {"truncate_dim": arguments.truncate_dim, "precision": arguments.precision}
+    with open_texts(arguments) as texts:
+        model = load_model(arguments)
+        none = model.encode([], **options)
+        with (
+            new_index(arguments.output, model.space_id_of(**options), options, none) as writer,
+            show_progress(arguments, texts) as advance,
+        ):
+            for rows, vectors in encode_blocks(model, texts, arguments, **options):
+                writer.append([row.text for row in rows], vectors)
+                advance(len(rows))
+    return 0

@@ -1,0 +1,114 @@
+"""Columns of Arrow and Polars as texts: Python strings are made piece by piece, when used."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator, Sequence
+from typing import Any, overload
+
+# Strings that are made together.
+_PIECE_ROWS = 1024
+
+
+class Column(Sequence[str]):
+    """A column of strings.
+
+    Attributes:
+        missing: The numbers of the rows that hold no string, in order.
+    """
+
+    def __init__(self, column: Any, missing: Sequence[int]) -> None:
+        """Take a column that can be sliced."""
+        self._column = column
+        self.missing = missing
+
+    @overload
+    def __getitem__(self, rows: int) -> str: ...
+    @overload
+    def __getitem__(self, rows: slice) -> list[str]: ...
+    def __getitem__(self, rows: int | slice) -> str | list[str]:
+        """Return a row's string, or those of a slice; None where one is missing."""
+        if isinstance(rows, slice):
+            start, stop, step = rows.indices(len(self))
+            if step == 1:
+                return self._strings(start, max(0, stop - start))
+            return [self[row] for row in range(start, stop, step)]
+        row = range(len(self))[rows]
+        return self._strings(row, 1)[0]
+
+    def __len__(self) -> int:
+        """Return the number of rows."""
+        return len(self._column)
+
+    def __iter__(self) -> Iterator[str]:
+        """Yield the strings."""
+        for start in range(0, len(self), _PIECE_ROWS):
+            yield from self._strings(start, _PIECE_ROWS)
+
+    def _strings(self, start: int, count: int) -> list[str]:
+        raise NotImplementedError
+
+    def filled(self) -> Column:
+        """Return the column with the empty string for what is missing."""
+        raise NotImplementedError
+
+    def dropped(self) -> Column:
+        """Return the column without what is missing."""
+        raise NotImplementedError
+
+
+class _ArrowColumn(Column):
+    def _strings(self, start: int, count: int) -> list[str]:
+        strings: list[str] = self._column.slice(start, count).to_pylist()
+        return strings
+
+    def filled(self) -> Column:
+        return _ArrowColumn(self._plain().fill_null(""), [])
+
+    def dropped(self) -> Column:
+        return _ArrowColumn(self._plain().drop_null(), [])
+
+    def _plain(self) -> Any:
+        """Return the column as a type that all of Arrow's functions know: views are not."""
+        import pyarrow as pa
+
+        return self._column.cast(pa.large_string())
+
+
+class _PolarsColumn(Column):
+    def _strings(self, start: int, count: int) -> list[str]:
+        strings: list[str] = self._column.slice(start, count).to_list()
+        return strings
+
+    def filled(self) -> Column:
+        import polars as pl
+
+        return _PolarsColumn(self._column.cast(pl.String).fill_null(""), [])
+
+    def dropped(self) -> Column:
+        return _PolarsColumn(self._column.drop_nulls(), [])
+
+
+def as_column(inputs: Any) -> Column | None:
+    """Return an Arrow array or a Polars series as a column of strings; None for anything else.
+
+    Neither package is imported: who has such an object has done it.
+
+    Raises:
+        TypeError: The column holds something other than strings.
+    """
+    arrow, polars = sys.modules.get("pyarrow"), sys.modules.get("polars")
+    if arrow is not None and isinstance(inputs, (arrow.Array, arrow.ChunkedArray)):
+        kind = inputs.type
+        held = kind.value_type if arrow.types.is_dictionary(kind) else kind
+        is_string = (arrow.types.is_string, arrow.types.is_large_string, arrow.types.is_string_view)
+        if not (any(test(held) for test in is_string) or arrow.types.is_null(held)):
+            raise TypeError(f"inputs is an Arrow column of {kind}, expected strings.")
+        nulls = inputs.is_null().to_numpy(zero_copy_only=False) if inputs.null_count else None
+        return _ArrowColumn(inputs, [] if nulls is None else nulls.nonzero()[0].tolist())
+    if polars is not None and isinstance(inputs, polars.Series):
+        kinds = (polars.String, polars.Categorical, polars.Enum, polars.Null)
+        if inputs.dtype not in kinds:
+            raise TypeError(f"inputs is a Polars column of {inputs.dtype}, expected strings.")
+        return _PolarsColumn(inputs, inputs.is_null().arg_true().to_list())
+    return None

@@ -1,0 +1,180 @@
+"""Texts and their vectors together: add, search, save, load."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bge_micro.search.folder import IndexFolder, new_index, open_index
+from bge_micro.search.top_k import top_k
+
+if TYPE_CHECKING:
+    from bge_micro.model import SentenceTransformer
+
+
+class Hit(NamedTuple):
+    """A text that was found: its row, from 0, its score, and the text."""
+
+    row: int
+    score: float
+    text: str
+
+
+class Index:
+    """Texts with vectors of one model, searched exactly by cosine.
+
+    Not safe for use by several threads while one of them adds.
+
+    Attributes:
+        model: Encodes what is added and what is asked.
+        space_id: Of the vectors.
+        texts: The texts, by row.
+    """
+
+    def __init__(
+        self,
+        model: SentenceTransformer,
+        *,
+        truncate_dim: int | None = None,
+        precision: str = "float32",
+    ) -> None:
+        """Make an empty index.
+
+        Args:
+            model: The model.
+            truncate_dim: Length to cut vectors to.
+            precision: "float32"; "int8" or "uint8" take a quarter of the memory, "binary" or
+                "ubinary" a 32nd, for less exact scores.
+        """
+        self.model = model
+        self._options: dict[str, Any] = {"truncate_dim": truncate_dim, "precision": precision}
+        self.space_id = model.space_id_of(**self._options)
+        self.texts: Sequence[str] = []
+        self._blocks: list[NDArray[Any]] = [model.encode([], **self._options)]
+
+    def __len__(self) -> int:
+        """Return the number of texts."""
+        return len(self.texts)
+
+    @property
+    def vectors(self) -> NDArray[Any]:
+        """The vectors, (rows, columns), as `encode` gives them."""
+        if len(self._blocks) > 1:
+            self._blocks = [np.concatenate(self._blocks)]
+        return self._blocks[0]
+
+    def add(self, texts: Sequence[str], **options: Any) -> None:
+        """Add texts, at best many at once.
+
+        Args:
+            texts: As for `SentenceTransformer.encode_document`.
+            **options: For it, such as threads.
+        """
+        rows = list(texts)
+        vectors = self.model.encode_document(rows, **self._options, **options)
+        if len(vectors) != len(rows):
+            raise ValueError(f"{len(rows)} texts gave {len(vectors)} vectors: errors is 'skip'.")
+        self._blocks.append(vectors)
+        if not isinstance(self.texts, list):  # lines of a saved index
+            self.texts = list(self.texts)
+        self.texts.extend(rows)
+
+    def search(
+        self, queries: str | Sequence[str], k: int = 10, *, threads: int | None = None
+    ) -> Any:
+        """Find the texts that are most like a query.
+
+        Args:
+            queries: A query, or several.
+            k: How many texts to find.
+            threads: The most threads to use.
+
+        Returns:
+            A list of `Hit`, best first, of equal scores the lower row first; a list of such lists
+            for several queries.
+        """
+        asked = self.model.encode_query(queries, threads=threads, **self._options)
+        if isinstance(queries, str):
+            return self.search_vectors(asked[None], k, threads=threads)[0]
+        return self.search_vectors(asked, k, threads=threads)
+
+    def search_vectors(
+        self, queries: NDArray[Any], k: int = 10, *, threads: int | None = None
+    ) -> list[list[Hit]]:
+        """Find the texts whose vectors are most like those of queries, (n, columns)."""
+        found = top_k(
+            queries, self.vectors, k, precision=self._options["precision"], threads=threads
+        )
+        return [
+            [Hit(row, score, self.texts[row]) for row, score in zip(rows, scores, strict=True)]
+            for rows, scores in zip(found.indices.tolist(), found.scores.tolist(), strict=True)
+        ]
+
+    def save(self, folder: str | Path) -> None:
+        """Write a folder, which appears whole or not at all; an index that is there is replaced.
+
+        Raises:
+            FileExistsError: The folder exists and is no index.
+        """
+        with new_index(folder, self.space_id, self._options, self.vectors) as writer:
+            writer.append(self.texts, self.vectors)
+
+    @classmethod
+    def load(cls, folder: str | Path, model: SentenceTransformer) -> Index:
+        """Open a saved index. Vectors and texts are read from the disk where they are used.
+
+        Args:
+            folder: What `save` or `bge-micro index` wrote.
+            model: The model that made it.
+
+        Raises:
+            FileNotFoundError: There is no index.
+            ValueError: The folder is damaged, or another model made it.
+        """
+        saved: IndexFolder = open_index(folder)
+        index = cls(model, **saved.options)
+        check_space(folder, saved.space_id, index.space_id)
+        index.texts, index._blocks = saved.texts, [saved.vectors]
+        return index
+
+
+def check_space(name: str | Path, found: str, expected: str) -> None:
+    """Raise a ValueError if vectors are of another space than the model's."""
+    if found == expected:
+        return
+    theirs, ours = _fields(found), _fields(expected)
+    differing = [
+        f"{key} is {theirs.get(key)} there and {value} here"
+        for key, value in ours.items()
+        if theirs.get(key) != value
+    ]
+    raise ValueError(
+        f"{name}: the vectors are not of this model: {'; '.join(differing)}. Use the model and "
+        "options that made them, or make them anew."
+    )
+
+
+def options_of(space_id: str) -> dict[str, Any]:
+    """Return the options with which `encode` makes vectors of a space.
+
+    Raises:
+        ValueError: The id does not say.
+    """
+    fields = _fields(space_id)
+    try:
+        return {
+            "normalize_embeddings": fields["normalize"] == "true",
+            "truncate_dim": int(fields["dimensions"]),
+            "precision": fields["precision"],
+        }
+    except KeyError as error:
+        raise ValueError(f"the space id {space_id!r} does not say its {error}.") from None
+
+
+def _fields(space_id: str) -> dict[str, str]:
+    parts = (part.partition("=") for part in space_id.split(";"))
+    return {name: value for name, _, value in parts}

@@ -1,0 +1,100 @@
+"""The k best rows of a matrix for each query, exactly, by the core."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from bge_micro import _core
+from bge_micro.options import check_positive
+from bge_micro.outputs import PRECISIONS
+from bge_micro.runtime import choose_isa, choose_threads
+
+METRICS = ("cosine", "dot")
+
+_ELEMENTS = {name: name for name in ("float32", "int8", "uint8")} | {
+    "binary": "bits",
+    "ubinary": "bits",
+}
+
+
+class TopK(NamedTuple):
+    """What was found, best first; of equal scores the lower row comes first.
+
+    Attributes:
+        indices: int64, (queries, k): numbers of rows; (k,) for a single query.
+        scores: Of the same shape: float32; int32 for dot products of int8, uint8 and binary.
+    """
+
+    indices: NDArray[np.int64]
+    scores: NDArray[Any]
+
+
+def top_k(
+    queries: ArrayLike,
+    corpus: ArrayLike,
+    k: int = 10,
+    *,
+    metric: str = "cosine",
+    precision: str | None = None,
+    threads: int | None = None,
+) -> TopK:
+    """Find the k best rows of a corpus for each query.
+
+    Every score is computed, in a fixed order, so that the result is the same to the last bit with
+    any number of threads on every CPU. The corpus is read where it lies, also from a memory map.
+
+    Args:
+        queries: (n, columns), or one vector, (columns,).
+        corpus: (rows, columns), as `encode` gives it in the same precision.
+        k: How many rows to find; all if there are fewer.
+        metric: "cosine" or "dot". Bits stand for +1 and -1: of d bits of which h differ, "dot" is
+            d - 2h, "cosine" that by d. What `truncate_dim` leaves unused of a byte counts as equal.
+        precision: Of both: "float32", "int8", "uint8", "binary" or "ubinary"; None takes it from
+            the corpus's dtype, which cannot tell binary from int8.
+        threads: The most threads to use; None for what the process may use.
+
+    Raises:
+        ValueError: The vectors have different lengths or dtypes, or an option makes no sense.
+    """
+    if metric not in METRICS:
+        raise ValueError(f"metric is {metric!r}, expected one of {', '.join(METRICS)}.")
+    rows = np.asarray(corpus)
+    precision = precision or _precision_of(rows)
+    rows, asked = _matrix("corpus", rows, precision), np.asarray(queries)
+    single = asked.ndim == 1
+    asked = _matrix("queries", np.atleast_2d(asked), precision)
+    if asked.shape[1] != rows.shape[1]:
+        raise ValueError(
+            f"queries have {asked.shape[1]} columns and the corpus {rows.shape[1]}, expected equal."
+        )
+    indices, scores = _core.top_k(
+        asked,
+        rows,
+        min(check_positive("k", k), len(rows)),
+        element=_ELEMENTS[precision],
+        metric=metric,
+        threads=int(choose_threads(threads).value),
+        isa=choose_isa().value,
+    )
+    return TopK(indices[0], scores[0]) if single else TopK(indices, scores)
+
+
+def _precision_of(array: NDArray[Any]) -> str:
+    return array.dtype.name if array.dtype.name in ("int8", "uint8") else "float32"
+
+
+def _matrix(name: str, array: NDArray[Any], precision: str) -> NDArray[Any]:
+    """Return vectors as the core takes them: a matrix in C order, of the precision's dtype."""
+    dtype = PRECISIONS.get(precision)
+    if dtype is None:
+        raise ValueError(f"precision is {precision!r}, expected one of {', '.join(PRECISIONS)}.")
+    if array.ndim != 2:
+        raise ValueError(f"{name}: {array.ndim} dimensions, expected 2.")
+    if precision == "float32" and array.dtype.kind == "f":
+        array = array.astype(dtype, copy=False)
+    if array.dtype != dtype:
+        raise ValueError(f"{name}: dtype {array.dtype}, expected {dtype} for {precision}.")
+    return np.require(array, requirements=["C", "A"])

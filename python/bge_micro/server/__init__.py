@@ -1,0 +1,12 @@
+"""`bge-micro serve`: embeddings over HTTP, with OpenAI's and TEI's interfaces and a page.
+
+app        routes; every request's way through key, body, handler and errors
+openai_api, tei_api, site   the handlers
+engine_thread   the one thread that encodes, all that has arrived together
+encoder    rows to vectors, over the engine of a loaded model
+fields, body, errors   what a request may hold, and what is said when it does not
+access     who may ask; log lines and metrics about each request, never about its texts
+run        the process: socket, signals, uvicorn
+
+Needs the extra ``bge-micro[server]``.
+"""

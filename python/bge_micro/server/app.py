@@ -1,0 +1,126 @@
+"""The application: its routes, and the way of every request through it."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from typing import Any
+
+import anyio.to_thread
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from bge_micro.server import openai_api, site, tei_api
+from bge_micro.server.access import NOTE, AccessLog, check_key
+from bge_micro.server.body import BodyReader
+from bge_micro.server.errors import OPENAI, TEI, ErrorStyle, InternalError, RequestError
+from bge_micro.server.fields import parse_json
+from bge_micro.server.logs import place_of
+from bge_micro.server.service import Service
+
+_log = logging.getLogger(__name__)
+
+Get = Callable[[Service, Request], Awaitable[Response]]
+Post = Callable[[Service, Any, dict[str, Any]], Awaitable[Response]]
+
+
+def build_app(service: Service, api_key: str | None = None) -> ASGIApp:
+    """Return the ASGI application; its lifespan starts and ends the engine's thread.
+
+    Args:
+        service: What it serves.
+        api_key: What clients must send; None lets everybody in.
+    """
+    key = None if api_key is None else api_key.encode()
+    bodies = BodyReader(service.limits)
+
+    def get(path: str, handler: Get, *, style: ErrorStyle = TEI, public: bool = False) -> Route:
+        async def handle(request: Request) -> Response:
+            return await handler(service, request)
+
+        return Route(path, _Endpoint(path, handle, None if public else key, style), methods=["GET"])
+
+    def post(path: str, handler: Post, *, style: ErrorStyle = TEI) -> Route:
+        async def handle(request: Request) -> Response:
+            body = await bodies.read(request)
+            try:
+                return await handler(service, parse_json(body), request.scope[NOTE])
+            finally:
+                bodies.release(body)
+
+        return Route(path, _Endpoint(path, handle, key, style), methods=["POST"])
+
+    routes = [
+        post("/v1/embeddings", openai_api.embeddings, style=OPENAI),
+        post("/embed", tei_api.embed),
+        post("/similarity", tei_api.similarity),
+        post("/tokenize", tei_api.tokenize),
+        get("/info", tei_api.info),
+        get("/v1/models", openai_api.models, style=OPENAI),
+        get("/v1/models/{name:path}", openai_api.model, style=OPENAI),
+        get("/health", site.health, public=True),
+        get("/metrics", site.metrics),
+        get("/openapi.json", site.openapi, public=True),
+        *(
+            get(path, site.page_file(*file), public=True)  # it asks for the key by itself
+            for path, file in site.PAGE_FILES.items()
+        ),
+    ]
+
+    @asynccontextmanager
+    async def lifespan(app: Starlette) -> AsyncIterator[None]:
+        service.engine.start()
+        try:
+            yield
+        finally:
+            await anyio.to_thread.run_sync(service.engine.stop)
+
+    app = Starlette(
+        routes=routes, lifespan=lifespan, exception_handlers={HTTPException: _no_such_route}
+    )
+    app.router.redirect_slashes = False
+    return AccessLog(app, service.metrics)
+
+
+class _Endpoint:
+    """A route's ASGI application: key, handler, and errors in the style of its interface."""
+
+    def __init__(
+        self,
+        path: str,
+        handle: Callable[[Request], Awaitable[Response]],
+        key: bytes | None,
+        style: ErrorStyle,
+    ) -> None:
+        self.path = path
+        self._handle = handle
+        self._key = key
+        self._style = style
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        request = Request(scope, receive)
+        try:
+            check_key(request, self._key)
+            response = await self._handle(request)
+        except RequestError as error:
+            response = self._style.response(error)
+        except Exception as error:
+            _log.error("handler failed", extra={"fields": place_of(error)})
+            response = self._style.response(InternalError("internal error; see the server's log"))
+        await response(scope, receive, send)
+
+
+async def _no_such_route(request: Request, error: Exception) -> Response:
+    """Answer what Starlette finds no route for: 404, and 405 with the methods that there are."""
+    assert isinstance(error, HTTPException)
+    style = OPENAI if request.url.path.startswith("/v1/") else TEI
+    message = {
+        404: "no such route; /openapi.json lists them",
+        405: "no such method here; see the Allow header",
+    }.get(error.status_code, error.detail)
+    return style.response(RequestError(message, status=error.status_code, headers=error.headers))

@@ -1,0 +1,115 @@
+"""What goes wrong with a request, and how the two interfaces say so. No text is ever quoted."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import orjson
+from starlette.responses import Response
+
+JSON = "application/json"
+TRY_AGAIN = {"Retry-After": "1"}  # seconds
+
+
+class RequestError(Exception):
+    """A request that cannot be served: a status, and what to do about it."""
+
+    status = 400
+    openai_type = "invalid_request_error"
+    openai_code: str | None = None
+    tei_type = "Validation"
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        status: int | None = None,
+        param: str | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> None:
+        """Say what is wrong.
+
+        Args:
+            message: For people. It may name fields and rows, but not quote them.
+            status: Over the class's own.
+            param: The field that is at fault.
+            headers: To send with it.
+        """
+        super().__init__(message)
+        self.status = self.status if status is None else status
+        self.param = param
+        self.headers = headers
+
+
+class InputError(RequestError):
+    """A field with a value that makes no sense: 400 as OpenAI says it, 422 as TEI does."""
+
+
+class UnknownModelError(RequestError):
+    """Another model than the one that is served was asked for."""
+
+    status = 404
+    openai_code = "model_not_found"
+
+
+class UnauthorizedError(RequestError):
+    """No API key, or a wrong one."""
+
+    status = 401
+    openai_code = "invalid_api_key"
+    tei_type = "Unauthorized"
+
+
+class OverloadedError(RequestError):
+    """The queue is full: try again."""
+
+    status = 429
+    openai_type = "rate_limit_error"
+    openai_code = "queue_full"
+    tei_type = "Overloaded"
+
+
+class UnavailableError(RequestError):
+    """The server cannot take more for now, or is about to stop."""
+
+    status = 503
+    openai_type = "server_error"
+    tei_type = "Unhealthy"
+
+
+class InternalError(RequestError):
+    """A mistake of ours, whose details are in the log."""
+
+    status = 500
+    openai_type = "server_error"
+    tei_type = "Backend"
+
+
+@dataclass(frozen=True)
+class ErrorStyle:
+    """How an interface tells errors: `input_status` is that of an InputError."""
+
+    name: str
+    input_status: int
+
+    def response(self, error: RequestError) -> Response:
+        """Return the answer that tells an error."""
+        input_error = isinstance(error, InputError)
+        status = self.input_status if input_error else error.status
+        if self.name == "openai":
+            body: object = {
+                "error": {
+                    "message": str(error),
+                    "type": error.openai_type,
+                    "param": error.param,
+                    "code": error.openai_code,
+                }
+            }
+        else:
+            body = {"error": str(error), "error_type": error.tei_type}
+        return Response(orjson.dumps(body), status, error.headers, JSON)
+
+
+OPENAI = ErrorStyle("openai", 400)
+TEI = ErrorStyle("tei", 422)

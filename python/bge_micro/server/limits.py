@@ -1,0 +1,33 @@
+"""What a request, and all of them together, may ask for."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+# Bodies being read or worked on, all together, in bodies of the largest size.
+_BODIES_HELD = 16
+
+
+@dataclass(frozen=True)
+class Limits:
+    """The limits of a server. Tokens of a text are limited by the model's max_seq_length.
+
+    Attributes:
+        body_bytes: Bytes of a request's body.
+        texts: Texts of a request.
+        queue_texts: Texts that wait for the engine, of all requests together.
+        body_seconds: How long a client may take to send a body.
+    """
+
+    # Parsing JSON holds the interpreter for some 2 ms a megabyte, so this also says for how long
+    # one request can keep the others from being answered. 2048 texts, which are OpenAI's limit,
+    # fit with 4 kB, or 512 tokens of 8 letters, each.
+    body_bytes: int = 8 << 20
+    texts: int = 2048
+    queue_texts: int = 16384
+    body_seconds: float = 30.0
+
+    @property
+    def held_bytes(self) -> int:
+        """Bytes of all bodies that are being read or worked on."""
+        return self.body_bytes * _BODIES_HELD

@@ -1,0 +1,94 @@
+"""The process of a server: its socket, its signals, and uvicorn between them."""
+
+from __future__ import annotations
+
+import logging
+import signal
+import socket
+import sys
+from dataclasses import dataclass
+from types import FrameType
+from typing import NoReturn
+
+import uvicorn
+
+from bge_micro.server.app import build_app
+from bge_micro.server.logs import start_logging
+from bge_micro.server.service import Service
+
+# Open connections; each takes a descriptor, of which many systems give a process 1024.
+_MOST_CONNECTIONS = 960
+# How long a shutdown waits for clients that are slow to read their answers.
+_SHUTDOWN_SECONDS = 60
+# How long the engine's thread may hold the interpreter while the event loop wants it. Python's
+# own 5 ms would be longer than most requests take.
+_SWITCH_SECONDS = 0.0005
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Address:
+    """Where to listen; port 0 takes a free one."""
+
+    host: str
+    port: int
+
+    def listen(self) -> socket.socket:
+        """Return a listening socket.
+
+        Raises:
+            OSError: The address is taken, not ours, or not known; it is named.
+        """
+        try:
+            family, *_, place = socket.getaddrinfo(
+                self.host, self.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+            )[0]
+            return socket.create_server(place[:2], family=family, backlog=2048)
+        except OSError as error:
+            name = f"{self.host}:{self.port}"
+            raise OSError(error.errno, error.strerror or str(error), name) from None
+
+
+def run_server(service: Service, address: Address, api_key: str | None, log_level: str) -> None:
+    """Serve until SIGINT or SIGTERM; then answer what has come in, and return.
+
+    Args:
+        service: What to serve.
+        address: Where.
+        api_key: What clients must send, or None.
+        log_level: "debug", "info" or "warning".
+
+    Raises:
+        OSError: The address cannot be listened on.
+        KeyboardInterrupt: After a SIGINT.
+        SystemExit: With code 0, after a SIGTERM.
+    """
+    listener = address.listen()
+    start_logging(log_level)
+    sys.setswitchinterval(_SWITCH_SECONDS)
+    config = uvicorn.Config(
+        build_app(service, api_key),
+        access_log=False,
+        log_config=None,
+        server_header=False,
+        proxy_headers=False,
+        ws="none",
+        limit_concurrency=_MOST_CONNECTIONS,
+        timeout_keep_alive=75,
+        timeout_graceful_shutdown=_SHUTDOWN_SECONDS,
+    )
+    # uvicorn finishes its work at a signal, and then raises it again for whom it was before.
+    signal.signal(signal.SIGTERM, _exit)
+    host, port = listener.getsockname()[:2]
+    shown = f"[{host}]" if ":" in host else host
+    fields = {"url": f"http://{shown}:{port}/", "model": service.model.names[0]}
+    _log.info("listening", extra={"fields": fields})
+    try:
+        uvicorn.Server(config).run(sockets=[listener])
+    finally:
+        _log.info("stopped")
+
+
+def _exit(number: int, frame: FrameType | None) -> NoReturn:
+    raise SystemExit(0)

@@ -1,0 +1,128 @@
+"""What the handlers work with: the model, its thread, the limits and the counters together."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from bge_micro import SentenceTransformer, __version__
+from bge_micro.outputs import VectorForm
+from bge_micro.server.encoder import Encoder, Kind
+from bge_micro.server.engine_thread import Embedded, EngineThread
+from bge_micro.server.errors import UnknownModelError
+from bge_micro.server.fields import Rows
+from bge_micro.server.limits import Limits
+from bge_micro.server.metrics import Metrics
+
+
+@dataclass(frozen=True)
+class ServedModel:
+    """What clients are told of the model.
+
+    Attributes:
+        names: What it is called; the first is given back.
+        space_id: The space of its vectors, of full length and normalised.
+        pooling: How token embeddings become a vector.
+        compute_type: "int8" or "float32".
+        isa: The instruction set that runs.
+        threads: The most threads that encode.
+        created: When it was loaded, in seconds since 1970.
+    """
+
+    names: Sequence[str]
+    space_id: str
+    pooling: str
+    compute_type: str
+    isa: str
+    threads: int
+    created: int = field(default_factory=lambda: int(time.time()))
+
+
+class Service:
+    """One model and what serves it."""
+
+    def __init__(
+        self,
+        model: SentenceTransformer,
+        names: Sequence[str],
+        limits: Limits,
+        *,
+        auto_truncate: bool = False,
+    ) -> None:
+        """Prepare; the engine's thread is not running yet.
+
+        Args:
+            model: The model.
+            names: What it is called, at least one name.
+            limits: What clients may ask for.
+            auto_truncate: Whether texts with too many tokens are used up to the limit, where a
+                request does not say; they are refused otherwise.
+        """
+        self.limits = limits
+        self.auto_truncate = auto_truncate
+        self.encoder = Encoder(model)
+        self.model = ServedModel(
+            tuple(names),
+            model.space_id_of(normalize_embeddings=True),
+            self.encoder.pooling,
+            model.compute_type,
+            model.isa,
+            model.threads,
+        )
+        self.engine = EngineThread(self.encoder, limits.queue_texts, self._on_batch)
+        facts = {
+            "version": __version__,
+            "model": self.model.names[0],
+            "space_id": self.model.space_id,
+            "isa": model.isa,
+        }
+        self.metrics = Metrics(lambda: self.engine.waiting_texts, facts)
+
+    def check_name(self, name: str) -> None:
+        """Raise an UnknownModelError unless the model is called so."""
+        if name not in self.model.names:
+            known = " or ".join(map(repr, self.model.names))
+            raise UnknownModelError(
+                f"this server has the model {known} only; bge-micro serve --model-name gives it "
+                "further names",
+                param="model",
+            )
+
+    async def embed(
+        self,
+        rows: Rows,
+        form: VectorForm,
+        note: dict[str, Any],
+        *,
+        prompt_name: str = "",
+        truncate: bool | None = None,
+    ) -> Embedded:
+        """Encode a request's rows.
+
+        Args:
+            rows: Texts or token ids.
+            form: The form of the vectors.
+            note: Takes numbers for the log.
+            prompt_name: Which prompt comes before each text; "" for the model's default.
+            truncate: Whether to use long texts up to the limit; None for the server's setting.
+
+        Raises:
+            RequestError: The rows, or the prompt, cannot be used, or too many are waiting.
+        """
+        prefix = "" if rows.are_ids else self.encoder.prefix(prompt_name)
+        if truncate is None:
+            truncate = self.auto_truncate
+        note["texts"] = len(rows.rows)
+        embedded = await self.engine.embed(
+            rows.rows, Kind(form, prefix, rows.are_ids), truncate=truncate
+        )
+        note["tokens"] = embedded.tokens
+        if embedded.truncated:
+            note["truncated"] = embedded.truncated
+        self.metrics.count_embedded(len(rows.rows), embedded.tokens, embedded.truncated)
+        return embedded
+
+    def _on_batch(self, texts: int) -> None:
+        self.metrics.count_batch(texts)

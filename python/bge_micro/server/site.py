@@ -1,0 +1,67 @@
+"""What is neither OpenAI's nor TEI's: the page, health, metrics and the interface's description."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from importlib.resources import files
+from typing import Any
+
+import orjson
+from starlette.requests import Request
+from starlette.responses import Response
+
+from bge_micro import __version__
+from bge_micro.server.answers import json_response
+from bge_micro.server.errors import UnavailableError
+from bge_micro.server.metrics import CONTENT_TYPE
+from bge_micro.server.service import Service
+
+PAGE_FILES = {
+    "/": ("index.html", "text/html; charset=utf-8"),
+    "/page.css": ("page.css", "text/css; charset=utf-8"),
+    "/page.js": ("page.js", "text/javascript; charset=utf-8"),
+}
+# Nothing but this server's own files and answers; the icon is in the page.
+_PAGE_HEADERS = {
+    "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; "
+    "connect-src 'self'; img-src data:; base-uri 'none'; form-action 'none'; "
+    "frame-ancestors 'none'",
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "no-referrer",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cache-Control": "no-cache",
+}
+
+
+def page_file(name: str, content_type: str) -> Callable[[Service, Request], Awaitable[Response]]:
+    """Return a handler that gives a file of the page."""
+    content = files(__package__).joinpath("page", name).read_bytes()
+
+    async def give(service: Service, request: Request) -> Response:
+        return Response(content, headers={**_PAGE_HEADERS, "Content-Type": content_type})
+
+    return give
+
+
+async def health(service: Service, request: Request) -> Response:
+    """GET /health: 200 as long as texts are taken and encoded."""
+    if not service.engine.alive:
+        raise UnavailableError("the engine has stopped")
+    return json_response({"status": "ok"})
+
+
+async def metrics(service: Service, request: Request) -> Response:
+    """GET /metrics, for Prometheus."""
+    return Response(service.metrics.text(), headers={"Content-Type": CONTENT_TYPE})
+
+
+async def openapi(service: Service, request: Request) -> Response:
+    """GET /openapi.json: the description, with this server's limits put in."""
+    description: dict[str, Any] = orjson.loads(
+        files(__package__).joinpath("openapi.json").read_bytes()
+    )
+    description["info"]["version"] = __version__
+    schemas = description["components"]["schemas"]
+    schemas["Dimensions"]["maximum"] = service.encoder.dimensions
+    schemas["Texts"]["maxItems"] = service.limits.texts
+    return json_response(description)

@@ -1,0 +1,108 @@
+"""The interface of Text Embeddings Inference: embed, similarity, tokenize, info."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import numpy as np
+import orjson
+from starlette.requests import Request
+from starlette.responses import Response
+
+from bge_micro import __version__
+from bge_micro.server.answers import as_numbers, json_response, vectors_response
+from bge_micro.server.errors import JSON, InputError
+from bge_micro.server.fields import Fields, Rows
+from bge_micro.server.service import Service
+from bge_micro.similarity import similarity as compare
+
+_EMBED = ("inputs", "truncate", "truncation_direction", "prompt_name", "normalize", "dimensions")
+_SIMILARITY = ("inputs", "parameters")
+_PARAMETERS = ("truncate", "truncation_direction", "prompt_name")
+_TOKENIZE = ("inputs", "add_special_tokens", "prompt_name")
+
+# Characters of a request to /tokenize: each token comes back as 80 bytes of JSON.
+_MOST_CHARACTERS = 1 << 18
+
+
+async def embed(service: Service, body: Any, note: dict[str, Any]) -> Response:
+    """POST /embed: a list of vectors, of unit length unless "normalize" is false."""
+    fields = Fields(body, _EMBED)
+    dimensions = fields.whole("dimensions", service.encoder.dimensions)
+    embedded = await service.embed(
+        fields.rows("inputs", service.limits.texts),
+        service.encoder.form(dimensions, fields.flag("normalize", True)),
+        note,
+        prompt_name=fields.text("prompt_name", ""),
+        truncate=_truncate(service, fields),
+    )
+    return await vectors_response(embedded, b"[", lambda _, vector: as_numbers(vector), b"]")
+
+
+async def similarity(service: Service, body: Any, note: dict[str, Any]) -> Response:
+    """POST /similarity: the cosine of a text with each of others."""
+    fields = Fields(body, _SIMILARITY)
+    inputs = fields.object("inputs", ("source_sentence", "sentences"))
+    parameters = fields.object("parameters", _PARAMETERS)
+    source = inputs.text("source_sentence")
+    sentences = inputs.texts("sentences", service.limits.texts)
+    embedded = await service.embed(
+        Rows([source, *sentences], are_ids=False),
+        service.encoder.form(None, normalize=True),
+        note,
+        prompt_name=parameters.text("prompt_name", ""),
+        truncate=_truncate(service, parameters),
+    )
+    scores = compare("cosine", embedded.vectors[:1], embedded.vectors[1:])[0]
+    return Response(as_numbers(np.clip(scores, -1, 1)), media_type=JSON)
+
+
+async def tokenize(service: Service, body: Any, note: dict[str, Any]) -> Response:
+    """POST /tokenize: the tokens of each text, uncut; places count characters."""
+    fields = Fields(body, _TOKENIZE)
+    prefix = service.encoder.prefix(fields.text("prompt_name", ""))
+    texts = [prefix + text for text in fields.texts("inputs", service.limits.texts)]
+    special = fields.flag("add_special_tokens", True)
+    note["texts"] = len(texts)
+    if sum(map(len, texts)) > _MOST_CHARACTERS:
+        raise InputError(
+            f"the texts have more than {_MOST_CHARACTERS} characters together; send several "
+            "requests",
+            param="inputs",
+        )
+
+    def write() -> bytes:
+        lists = [orjson.dumps(service.encoder.tokens(text, special=special)) for text in texts]
+        return b"[%b]" % b",".join(lists)
+
+    answer = await asyncio.get_running_loop().run_in_executor(None, write)
+    return Response(answer, media_type=JSON)
+
+
+async def info(service: Service, request: Request) -> Response:
+    """GET /info: what is served, and its limits."""
+    model, limits = service.model, service.limits
+    return json_response(
+        {
+            "model_id": model.names[0],
+            "model_sha": None,
+            "model_dtype": model.compute_type,
+            "model_type": {"embedding": {"pooling": model.pooling}},
+            "space_id": model.space_id,
+            "dimensions": service.encoder.dimensions,
+            "max_input_length": service.encoder.limit,
+            "max_client_batch_size": limits.texts,
+            "max_body_bytes": limits.body_bytes,
+            "max_queue_texts": limits.queue_texts,
+            "auto_truncate": service.auto_truncate,
+            "isa": model.isa,
+            "threads": model.threads,
+            "version": __version__,
+        }
+    )
+
+
+def _truncate(service: Service, fields: Fields) -> bool:
+    fields.choice("truncation_direction", ("Right",))
+    return fields.flag("truncate", service.auto_truncate)

@@ -1,0 +1,176 @@
+"""How vectors become a file of each format.
+
+Rows are appended to a partial file, so that a run which is broken off can go on where it stood; at
+the end the partial file either is the file (after its header has learnt the count), or the file is
+assembled from it.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import zipfile
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import IO, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+@dataclass(frozen=True)
+class Layout:
+    """What the vectors of a file are.
+
+    Attributes:
+        dtype: Of an element.
+        columns: Elements of a vector.
+        space_id: Of the vectors' space.
+        with_text: Whether texts are written too, where the format can.
+    """
+
+    dtype: np.dtype[Any]
+    columns: int
+    space_id: str
+    with_text: bool = False
+
+
+@dataclass(frozen=True)
+class Block:
+    """Some rows: their numbers in the input, their texts, and their vectors (rows, columns)."""
+
+    indices: Sequence[int]
+    texts: Sequence[str]
+    vectors: NDArray[Any]
+
+
+class VectorFormat:
+    """Raw rows, which is what most formats append.
+
+    Attributes:
+        assembled: Whether `assemble` makes the file, or the partial file becomes it.
+        holds_text: Whether the format can hold texts.
+    """
+
+    assembled = False
+    holds_text = False
+
+    def __init__(self, layout: Layout) -> None:
+        """Take what the vectors are."""
+        self.layout = layout
+
+    def begin(self, file: IO[bytes]) -> None:
+        """Write what stands before the rows of an empty file that can seek."""
+
+    def append(self, file: IO[bytes], block: Block) -> None:
+        """Write rows at the file's end."""
+        file.write(block.vectors.data)
+
+    def finish(self, file: IO[bytes], count: int) -> None:
+        """Put the number of rows where it belongs."""
+
+    def assemble(self, partial: IO[bytes], file: IO[bytes]) -> None:
+        """Make the file from a finished partial file, which stands at its begin."""
+        raise NotImplementedError
+
+
+class Npy(VectorFormat):
+    """One array, as `numpy.load` reads it."""
+
+    def begin(self, file: IO[bytes]) -> None:
+        """Write a header that says there are no rows: who finds it is not misled."""
+        self._write_header(file, 0)
+
+    def finish(self, file: IO[bytes], count: int) -> None:
+        """Write the header once more: NumPy pads it to the same 128 bytes whatever the count."""
+        file.seek(0)
+        self._write_header(file, count)
+
+    def _write_header(self, file: IO[bytes], count: int) -> None:
+        header = {
+            "descr": np.lib.format.dtype_to_descr(self.layout.dtype),
+            "fortran_order": False,
+            "shape": (count, self.layout.columns),
+        }
+        np.lib.format.write_array_header_1_0(file, header)
+
+
+class Npz(Npy):
+    """The arrays "embeddings" and "space_id". A member must be whole when an archive takes it."""
+
+    assembled = True
+
+    def assemble(self, partial: IO[bytes], file: IO[bytes]) -> None:
+        """Write the archive. Its members have no dates, so that equal vectors make equal files."""
+        with zipfile.ZipFile(file, "w") as archive:
+            for name in ("embeddings", "space_id"):
+                member = zipfile.ZipInfo(f"{name}.npy")
+                with archive.open(member, "w", force_zip64=True) as to:
+                    if name == "embeddings":
+                        shutil.copyfileobj(partial, to, 1 << 20)
+                    else:
+                        np.lib.format.write_array(to, np.array(self.layout.space_id))
+
+
+class Safetensors(VectorFormat):
+    """The tensor "embeddings", with "space_id" in the metadata."""
+
+    # The format pads headers with blanks, so one of fixed length can be corrected in place. 8 bytes
+    # of length and this make the data 64-byte aligned.
+    _HEADER_BYTES = 1016
+    _DTYPES = {"float32": "F32", "int8": "I8", "uint8": "U8"}  # noqa: RUF012
+
+    def begin(self, file: IO[bytes]) -> None:
+        """Write a header that says there are no rows."""
+        self._write_header(file, 0)
+
+    def finish(self, file: IO[bytes], count: int) -> None:
+        """Write the header once more."""
+        file.seek(0)
+        self._write_header(file, count)
+
+    def _write_header(self, file: IO[bytes], count: int) -> None:
+        layout = self.layout
+        size = count * layout.columns * layout.dtype.itemsize
+        tensor = {
+            "dtype": self._DTYPES[layout.dtype.name],
+            "shape": [count, layout.columns],
+            "data_offsets": [0, size],
+        }
+        header = {"__metadata__": {"space_id": layout.space_id}, "embeddings": tensor}
+        text = json.dumps(header).encode("ascii").ljust(self._HEADER_BYTES)
+        file.write(len(text).to_bytes(8, "little") + text)
+
+
+class Jsonl(VectorFormat):
+    """A JSON object a row: its index, perhaps its text, its vector."""
+
+    holds_text = True
+
+    def append(self, file: IO[bytes], block: Block) -> None:
+        """Write rows and flush, so that who reads a pipe need not wait for more."""
+        # Nine digits give back every float32 bit by bit, in a third of json's time. With an
+        # exponent they are a float to every reader, also where they say a whole number or -0.
+        number = "%.8e" if block.vectors.dtype.kind == "f" else "%d"
+        pattern = ", ".join([number] * block.vectors.shape[1])
+        rows = zip(block.indices, block.texts, block.vectors.tolist(), strict=True)
+        for index, text, values in rows:
+            said = f'"text": {json.dumps(text)}, ' if self.layout.with_text else ""
+            line = f'{{"index": {index}, {said}"embedding": [{pattern % tuple(values)}]}}\n'
+            file.write(line.encode("ascii"))
+        file.flush()
+
+
+def _parquet(layout: Layout) -> VectorFormat:
+    from bge_micro.vector_files.parquet import Parquet
+
+    return Parquet(layout)
+
+
+FORMATS: dict[str, Callable[[Layout], VectorFormat]] = {
+    "npy": Npy,
+    "npz": Npz,
+    "jsonl": Jsonl,
+    "parquet": _parquet,
+    "safetensors": Safetensors,
+}

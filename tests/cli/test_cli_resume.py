@@ -1,0 +1,190 @@
+"""`bge-micro embed --resume`: what a broken run has done is neither lost nor done twice."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from bge_micro.cli import partial_file
+
+from .conftest import Run
+
+FORMATS = ["npy", "npz", "jsonl", "safetensors", "parquet"]
+TEXTS = [f"line number {number}" for number in range(23)]
+GOOD = "".join(f"{text}\n" for text in TEXTS).encode()
+BAD = GOOD.replace(b"number 17", b"number \xff")
+
+
+@pytest.fixture(autouse=True)
+def journal_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(partial_file, "JOURNAL_SECONDS", 0.0)
+
+
+@pytest.fixture
+def broken(run: Run, tmp_path: Path) -> Path:
+    """Leave a run unfinished after 16 of 23 rows; return the journal."""
+    (tmp_path / "in.txt").write_bytes(BAD)
+    result = run("embed", "-i", "in.txt", "--batch-size", "4", "-o", "v.npy")
+    assert result.code == 1
+    assert "v.npy: 16 rows are done and kept; the same command with --resume goes" in result.err
+    (tmp_path / "in.txt").write_bytes(GOOD)
+    return tmp_path / ".v.npy.journal"
+
+
+@pytest.mark.parametrize("ending", FORMATS)
+def test_a_resumed_run_gives_the_bytes_of_an_unbroken_one(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ending: str
+) -> None:
+    if ending == "parquet":
+        pytest.importorskip("pyarrow", reason="Parquet needs the extra bge-micro[arrow]")
+    argv = ["embed", "-", "--batch-size", "4"]
+    argv += ["--with-text"] if ending in ("jsonl", "parquet") else []
+    assert run(*argv, "-o", f"whole.{ending}", stdin=GOOD).code == 0
+    name = f"v.{ending}"
+    assert run(*argv, "-o", name, stdin=BAD).code == 1
+    assert not (tmp_path / name).exists()
+    encoded = []
+    original = partial_file.PartialFile.note
+
+    def note(self, block, truncated):  # type: ignore[no-untyped-def]
+        encoded.extend(row.index for row in block)
+        original(self, block, truncated)
+
+    monkeypatch.setattr(partial_file.PartialFile, "note", note)
+    result = run(*argv, "-o", name, "--resume", stdin=GOOD)
+    assert (result.code, result.out, result.err) == (0, "", "")
+    assert encoded == list(range(16, 23))  # nothing is done twice
+    assert (tmp_path / name).read_bytes() == (tmp_path / f"whole.{ending}").read_bytes()
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted([name, f"whole.{ending}"])
+
+
+@pytest.mark.usefixtures("broken")
+def test_without_resume_a_run_begins_anew(run: Run, tmp_path: Path) -> None:
+    other = b"quite\ndifferent\n"
+    assert run("embed", "-", "-o", "v.npy", stdin=other).code == 0
+    assert run("embed", "-", "-o", "w.npy", stdin=other).code == 0
+    assert (tmp_path / "v.npy").read_bytes() == (tmp_path / "w.npy").read_bytes()
+    assert not list(tmp_path.glob(".*"))
+
+
+def test_resume_without_anything_to_resume(run: Run, tmp_path: Path) -> None:
+    assert run("embed", "a", "-o", "v.npy", "--resume").code == 0
+    assert run("embed", "a", "-o", "v.npy", "--resume").code == 0
+    assert [path.name for path in tmp_path.iterdir()] == ["v.npy"]
+
+
+@pytest.mark.usefixtures("broken")
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--precision", "int8"], "space_id is 'weights="),
+        (["--normalize"], "space_id is 'weights="),
+        (["--prompt", "x"], "prompt is None there and 'x' here"),
+        (["--format", "npz"], "format is '.npy' there and 'npz' here"),
+        (["--batch-size", "5"], "batch_size is 4 there and 5 here"),
+        (["--errors", "skip"], "errors is 'strict' there and 'skip' here"),
+    ],
+)
+def test_other_options_are_refused(
+    run: Run, tmp_path: Path, options: list[str], message: str
+) -> None:
+    before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+    argv = ["embed", "-i", "in.txt", "--batch-size", "4", "-o", "v.npy", "--resume", *options]
+    result = run(*argv)
+    assert result.code == 1
+    assert "the unfinished work is of another kind" in result.err
+    assert message in result.err
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
+
+
+@pytest.mark.usefixtures("broken")
+@pytest.mark.parametrize("data", [GOOD.replace(b"number 3", b"number x"), GOOD[:100], b""])
+def test_another_input_is_refused_and_nothing_is_lost(
+    run: Run, tmp_path: Path, data: bytes
+) -> None:
+    (tmp_path / "in.txt").write_bytes(data)
+    argv = ["embed", "-i", "in.txt", "--batch-size", "4", "-o", "v.npy", "--resume"]
+    result = run(*argv)
+    assert result.code == 1
+    assert "the input is not what the unfinished run has read: its first 16 rows" in result.err
+    (tmp_path / "in.txt").write_bytes(GOOD)
+    assert run(*argv).code == 0
+
+
+@pytest.mark.parametrize("cut", [1, 10, 40])
+def test_a_journal_line_that_was_cut_off(run: Run, tmp_path: Path, broken: Path, cut: int) -> None:
+    """The line before is true too: the partial file only grows."""
+    assert run("embed", "-i", "in.txt", "--batch-size", "4", "-o", "whole.npy").code == 0
+    broken.write_bytes(broken.read_bytes()[:-cut])
+    argv = ["embed", "-i", "in.txt", "--batch-size", "4", "-o", "v.npy", "--resume"]
+    assert run(*argv).code == 0
+    assert (tmp_path / "v.npy").read_bytes() == (tmp_path / "whole.npy").read_bytes()
+
+
+def test_a_partial_file_that_was_cut_off(run: Run, tmp_path: Path, broken: Path) -> None:
+    partial = tmp_path / ".v.npy.partial"
+    partial.write_bytes(partial.read_bytes()[:-1])
+    argv = ["embed", "-i", "in.txt", "--batch-size", "4", "-o", "v.npy", "--resume"]
+    result = run(*argv)
+    assert result.code == 1
+    assert "is shorter than its journal says; remove it." in result.err
+    assert len(broken.read_text().splitlines()) > 1
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="files that are open cannot be replaced there")
+def test_two_runs_of_one_output(run: Run, tmp_path: Path) -> None:
+    target = tmp_path / "v.npy"
+    with partial_file.resumable(target, {}, resume=False, tell=print) as partial:
+        partial.file.write(b"mine")
+        result = run("embed", "a", "-o", "v.npy")
+        assert result.code == 1
+        assert "v.npy: another process is writing it." in result.err
+        partial.publish(None)
+    assert target.read_bytes() == b"mine"
+
+
+def test_resume_needs_a_file(run: Run) -> None:
+    result = run("embed", "a", "--resume")
+    assert (result.code, result.out) == (2, "")
+    assert "--resume goes on with a file: give -o FILE" in result.err
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="SIGKILL")
+@pytest.mark.parametrize("ending", ["npy", "jsonl"])
+def test_kill_9_again_and_again(tmp_path: Path, ending: str) -> None:
+    (tmp_path / "in.txt").write_text("".join(f"line {n} of many\n" for n in range(3000)))
+    program = (
+        "import sys; from bge_micro.cli import main, partial_file;"
+        "partial_file.JOURNAL_SECONDS = 0.0; sys.exit(main(sys.argv[1:]))"
+    )
+    options = ["embed", "-i", "in.txt", "--batch-size", "16", "--threads", "1"]
+    command = [sys.executable, "-c", program, *options]
+    subprocess.run([*command, "-o", f"whole.{ending}"], cwd=tmp_path, check=True)
+    journal = tmp_path / f".v.{ending}.journal"
+    kills = 0
+    while not (tmp_path / f"v.{ending}").exists():
+        argv = [*command, "-o", f"v.{ending}", "--resume"]
+        with subprocess.Popen(argv, cwd=tmp_path) as process:
+            while kills < 4 and process.poll() is None and rows_done(journal) < 500 * (kills + 1):
+                time.sleep(0.001)
+            if kills < 4:
+                process.kill()
+                kills += 1
+    assert kills == 4
+    found, expected = (tmp_path / f"{name}.{ending}" for name in ("v", "whole"))
+    assert found.read_bytes() == expected.read_bytes()
+    assert not list(tmp_path.glob(".*"))
+
+
+def rows_done(journal: Path) -> int:
+    """Return what the last whole line of a journal says."""
+    try:
+        lines = journal.read_text().split("\n")[1:-1]
+    except FileNotFoundError:
+        return 0
+    return int(json.loads(lines[-1])["rows"]) if lines else 0

@@ -1,0 +1,98 @@
+"""An index: add, search, save, load, and what it refuses."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from bge_micro import SentenceTransformer
+from bge_micro.search import Hit, Index
+
+TEXTS = ["a cat", "a kitten", "a bond\n", "the stock market", "ein \ud800 Hund", ""]
+
+
+@pytest.fixture(scope="module")
+def model() -> SentenceTransformer:
+    return SentenceTransformer()
+
+
+@pytest.mark.parametrize("precision", ["float32", "int8", "uint8", "binary", "ubinary"])
+def test_search_save_load(model: SentenceTransformer, tmp_path: Path, precision: str) -> None:
+    index = Index(model, precision=precision, truncate_dim=256)
+    assert index.search("anything") == []
+    index.add(TEXTS[:2])
+    index.add(TEXTS[2:])
+    assert len(index) == 6
+    hits = index.search("a cat", 2)
+    assert [type(hit) for hit in hits] == [Hit, Hit]
+    assert (hits[0].row, hits[0].text) == (0, "a cat")
+    assert hits[0].score == pytest.approx(1, abs=1e-6)
+    assert index.search(["a cat", "finance"], 2)[0] == hits
+    index.save(tmp_path / "index")
+    loaded = Index.load(tmp_path / "index", model)
+    assert list(loaded.texts) == TEXTS
+    assert loaded.texts[-1] == ""
+    assert loaded.texts[1:3] == TEXTS[1:3]
+    assert loaded.vectors.tobytes() == index.vectors.tobytes()
+    assert loaded.search("finance") == index.search("finance")
+    loaded.add(["one more"])
+    assert len(loaded) == 7
+    loaded.save(tmp_path / "index")
+    assert len(Index.load(tmp_path / "index", model)) == 7
+    assert [path.name for path in tmp_path.iterdir()] == ["index"]
+
+
+def test_an_empty_index(model: SentenceTransformer, tmp_path: Path) -> None:
+    Index(model).save(tmp_path / "index")
+    loaded = Index.load(tmp_path / "index", model)
+    assert len(loaded) == 0
+    assert loaded.search("a") == []
+
+
+def test_another_model_is_refused(model: SentenceTransformer, tmp_path: Path) -> None:
+    index = Index(model)
+    index.add(TEXTS)
+    index.save(tmp_path / "index")
+    with pytest.raises(ValueError, match="not of this model: compute is int8 there and float32"):
+        Index.load(tmp_path / "index", SentenceTransformer(compute_type="float32"))
+
+
+def test_damaged_folders(model: SentenceTransformer, tmp_path: Path) -> None:
+    folder = tmp_path / "index"
+    with pytest.raises(FileNotFoundError):
+        Index.load(folder, model)
+    index = Index(model)
+    index.add(TEXTS)
+    index.save(folder)
+    (folder / "texts.jsonl").write_text('"a"\n')
+    with pytest.raises(ValueError, match="6 vectors and 1 texts, expected 6"):
+        Index.load(folder, model)
+    facts = json.loads((folder / "index.json").read_text())
+    (folder / "index.json").write_text(json.dumps(facts | {"format": 2}))
+    with pytest.raises(ValueError, match="format 2, expected 1"):
+        Index.load(folder, model)
+    (folder / "index.json").write_text("{")
+    with pytest.raises(ValueError, match="the index is damaged"):
+        Index.load(folder, model)
+
+
+def test_what_is_no_index_is_not_replaced(model: SentenceTransformer, tmp_path: Path) -> None:
+    (tmp_path / "precious").mkdir()
+    (tmp_path / "precious" / "file").write_text("kept")
+    with pytest.raises(FileExistsError, match="exists and is no index"):
+        Index(model).save(tmp_path / "precious")
+    (tmp_path / "empty").mkdir()
+    Index(model).save(tmp_path / "empty")
+    assert (tmp_path / "precious" / "file").read_text() == "kept"
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["empty", "precious"]
+
+
+def test_rows_cannot_get_out_of_step(model: SentenceTransformer) -> None:
+    index = Index(model)
+    with pytest.raises(ValueError, match="2 texts gave 1 vectors"):
+        index.add(["a", None], errors="skip")  # type: ignore[list-item]
+    assert len(index) == len(index.vectors) == 0
+    assert np.array_equal(index.vectors.shape, (0, 384))
