@@ -26,7 +26,7 @@ try="import sys; from bge_micro.cli import main; sys.exit(main(['info']) or \
 main(['embed', 'a wheel in a bare environment']))"
 
 build_x86_64() {
-  "$host_python" -m pip wheel -q --no-deps -Cbuild-dir="$work/build" -w "$work" .
+  "$host_python" -m pip wheel -q --no-deps --config-settings=build-dir="$work/build" -w "$work" .
 }
 try_x86_64() {
   "$host_python" -m venv "$work/bare"
