@@ -2,23 +2,26 @@
 
     python scripts/check_wheel.py WHEEL ...
 
-Reads the needed libraries of Linux wheels only, with the package pyelftools if that is installed.
+Needs the package pyelftools. The libraries are read of Linux wheels only.
 """
 
 from __future__ import annotations
 
+import io
 import re
 import sys
 import zipfile
 from pathlib import Path
 
+from elftools.elf.elffile import ELFFile
+
 MEGABYTE = 1_000_000
 MOST_BYTES = 20 * MEGABYTE
 MODEL = "bge_micro/data/bge-micro-v2/model.safetensors"
-TAGS = re.compile(
-    r"bge_micro-[^-]+-cp3\d+-cp3\d+t?-"
-    r"(manylinux_2_(17|26|27|28)_(x86_64|aarch64)(\.manylinux\w+)?"
-    r"|musllinux_1_2_(x86_64|aarch64)|macosx_11_0_(arm64|x86_64)|win_(amd64|arm64))\.whl"
+NAME = re.compile(r"bge_micro-[^-]+-cp3\d+-cp3\d+t?-([\w.]+)\.whl")
+PLATFORM = re.compile(
+    r"(manylinux2014|manylinux_2_(17|2[0-8])|musllinux_1_2)_(x86_64|aarch64)"
+    r"|macosx_11_0_(arm64|x86_64)|win_(amd64|arm64)"
 )
 # Of the system, or bundled by auditwheel and delvewheel: nothing else may be needed.
 SYSTEM = re.compile(
@@ -27,19 +30,11 @@ SYSTEM = re.compile(
 )
 
 
-def needed_libraries(extension: bytes) -> list[str] | None:
-    """Return the libraries that an ELF file needs; None if it is no ELF or nothing can read it."""
-    try:
-        from elftools.elf.dynamic import DynamicSection
-        from elftools.elf.elffile import ELFFile
-    except ModuleNotFoundError:
-        return None
-    import io
-
+def needed_libraries(extension: bytes) -> list[str]:
+    """Return the libraries that an ELF file needs; of other formats, none."""
     if not extension.startswith(b"\x7fELF"):
-        return None
+        return []
     dynamic = ELFFile(io.BytesIO(extension)).get_section_by_name(".dynamic")
-    assert isinstance(dynamic, DynamicSection)
     return [tag.needed for tag in dynamic.iter_tags("DT_NEEDED")]
 
 
@@ -50,8 +45,11 @@ def problems(wheel: Path) -> list[str]:
     with zipfile.ZipFile(wheel) as archive:
         names = archive.namelist()
         extensions = [name for name in names if re.match(r"bge_micro/_core\..*(so|pyd)$", name)]
-        needed = [needed_libraries(archive.read(name)) for name in extensions]
-    if not TAGS.fullmatch(wheel.name):
+        needed = {
+            library for name in extensions for library in needed_libraries(archive.read(name))
+        }
+    name = NAME.fullmatch(wheel.name)
+    if not name or not all(PLATFORM.fullmatch(tag) for tag in name[1].split(".")):
         found.append("its tags are none that we ship")
     if size >= MOST_BYTES:
         found.append(f"{size:,} bytes, {MOST_BYTES:,} or more")
@@ -59,10 +57,10 @@ def problems(wheel: Path) -> list[str]:
         found.append(f"no {MODEL}")
     if len(extensions) != 1:
         found.append(f"extension modules: {extensions}, expected one")
-    for library in needed[0] or [] if needed else []:
-        if not SYSTEM.fullmatch(library):
-            found.append(f"needs {library}")
-    print(f"{wheel.name}: {size / MEGABYTE:.2f} MB, needs {needed[0] if needed else '?'}")
+    found += [f"needs {library}" for library in sorted(needed) if not SYSTEM.fullmatch(library)]
+    print(
+        f"{wheel.name}: {size / MEGABYTE:.2f} MB, needs {', '.join(sorted(needed)) or 'not read'}"
+    )
     return found
 
 
