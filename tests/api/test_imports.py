@@ -13,8 +13,8 @@ NETWORK = [
 ]  # fmt: skip
 # What only a user who asks for it pays for.
 LAZY = [
-    "tqdm", "onnx", "onnxruntime", "torch", "transformers", "argparse", "multiprocessing", "pyarrow",
-    "polars", "matplotlib", "shtab",
+    "tqdm", "onnx", "onnxruntime", "torch", "transformers", "argparse", "multiprocessing",
+    "pyarrow", "polars", "matplotlib", "shtab",
 ]  # fmt: skip
 
 LOADED_BY = """
