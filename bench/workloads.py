@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import statistics
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 
 from bench.sides.base import Side
+from bench.stats import seconds_of
 from bench.texts import Count, lognormal_lengths, queries, sentences, texts_of
 
 ONE_CALL, ONE_BY_ONE, WITH_IDLENESS = "one call", "one by one", "one by one, idle between"
@@ -72,13 +75,13 @@ def sweep_workloads(count: Count) -> list[Workload]:
 def run(side: Side, workload: Workload, batch_size: int) -> float:
     """Return the seconds of one run: of all texts, or the median text that comes alone."""
     if workload.style == ONE_CALL:
-        return _seconds(lambda: side.encode(workload.texts, batch_size))
+        return seconds_of(lambda: side.encode(workload.texts, batch_size))
     times = []
     for text in workload.texts:
         if workload.style == WITH_IDLENESS:
             time.sleep(IDLE_SECONDS)
-        times.append(_seconds(lambda text=text: side.encode([text], 1)))  # type: ignore[misc]
-    return sorted(times)[len(times) // 2]
+        times.append(seconds_of(partial(side.encode, [text], 1)))
+    return statistics.median(times)
 
 
 def best_batch_size(side: Side, workload: Workload) -> int:
@@ -89,8 +92,8 @@ def best_batch_size(side: Side, workload: Workload) -> int:
     texts = workload.texts[:: max(1, len(workload.texts) // 256)]
     side.encode(texts[:8], 8)
     times = {
-        size: _seconds(lambda size=size: side.encode(texts, size)) for size in side.batch_sizes
-    }  # type: ignore[misc]
+        size: seconds_of(lambda size=size: side.encode(texts, size)) for size in side.batch_sizes
+    }
     return min(times, key=lambda size: times[size])
 
 
@@ -99,9 +102,3 @@ def _workload(
 ) -> Workload:
     mean = sum(map(count, texts)) / len(texts)
     return Workload(name, list(texts), style, mean, sweep)
-
-
-def _seconds(work: Callable[[], object]) -> float:
-    start = time.perf_counter()
-    work()
-    return time.perf_counter() - start
