@@ -24,8 +24,8 @@ struct Request {
   RaggedBatch batch;
   Pooling pooling = Pooling::kMean;
   VectorOutput output;
-  bool normalize_whole = false;  // bring vectors to unit length before they are truncated
-  int skip = 0;                  // first tokens of each text that are not pooled, its prompt's
+  bool normalize_whole = false;      // bring vectors to unit length before they are truncated
+  int skip = 0;                      // first tokens of each text that are not pooled, its prompt's
   unsigned char* vectors = nullptr;  // [texts][row_bytes], or null
   std::size_t row_bytes = 0;
   float* token_embeddings = nullptr;  // [total tokens][hidden], or null
