@@ -91,9 +91,7 @@ def best_batch_size(side: Side, workload: Workload) -> int:
     # Enough for the largest batch, and a time that can be told apart.
     texts = workload.texts[:: max(1, len(workload.texts) // 256)]
     side.encode(texts[:8], 8)
-    times = {
-        size: seconds_of(lambda size=size: side.encode(texts, size)) for size in side.batch_sizes
-    }
+    times = {size: seconds_of(partial(side.encode, texts, size)) for size in side.batch_sizes}
     return min(times, key=lambda size: times[size])
 
 

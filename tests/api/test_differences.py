@@ -45,7 +45,7 @@ DIFFERENCES = {
     "tokenize": "| `tokenize`, `preprocess` | tensors | int64 NumPy arrays |",
     "tokenizer": "| `tokenizer` | transformers' own; changes have effect | a copy, a `tokenizers.Tokenizer`; cannot be set |",
     "token_limit": "| `max_seq_length` above the model's positions | fails later | ValueError |",
-    "modules": "| training, saving, calling the model as a module | a `torch.nn.Module` | not there; `half()` raises ValueError |",
+    "modules": "| training, calling the model as a module | a `torch.nn.Module` | not there; `half()` raises ValueError |",
     "old_name": "| `get_sentence_embedding_dimension` | FutureWarning | DeprecationWarning |",
 }
 
@@ -230,7 +230,7 @@ def test_token_limit() -> None:
 
 
 def test_modules(model: SentenceTransformer) -> None:
-    for name in ("fit", "train", "save", "save_pretrained", "forward", "__call__", "modules"):
+    for name in ("fit", "train", "forward", "__call__", "modules"):
         assert not hasattr(model, name)
     with pytest.raises(ValueError, match="compute_type"):
         model.half()

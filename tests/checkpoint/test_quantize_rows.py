@@ -105,6 +105,8 @@ def test_checkpoint_both_ways(
     assert back.keys() == tiny_tensors.keys()
     for name, array in tiny_tensors.items():
         if name.removesuffix(".weight") in linears:
-            assert np.abs(back[name] - array).max() <= np.abs(array).max() / 127 * 0.51
+            scale = np.abs(array).max(axis=1, keepdims=True) / np.float32(127)
+            plain = np.rint(array / scale) * scale  # what the choice of scales must not lose to
+            assert np.square(back[name] - array).sum() <= np.square(plain - array).sum()
         else:
             assert back[name] is array

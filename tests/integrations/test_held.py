@@ -49,7 +49,7 @@ def test_settings_reach_the_model(texts: list[str]) -> None:
 def test_prompts_of_the_model_are_used(monkeypatch: pytest.MonkeyPatch) -> None:
     held = HeldModel(threads=2)
     monkeypatch.setitem(held.model.prompts, "query", "question: ")
-    monkeypatch.setitem(held.model.prompts, "passage", "answer: ")
+    monkeypatch.setitem(held.model.prompts, "document", "answer: ")
     plain = HeldModel(threads=1)
     assert held.query("why").tobytes() == plain.query("question: why").tobytes()
     assert held.documents(["so"]).tobytes() == plain.documents(["answer: so"]).tobytes()

@@ -86,7 +86,7 @@ def test_errors_are_the_clients_own(client: openai.OpenAI) -> None:
         ({"input": [[1], []]}, None),
         ({"input": "a", "dimensions": 385}, "dimensions"),
         ({"input": "a", "encoding_format": "hex"}, "encoding_format"),
-        ({"input": "a", "extra_body": {"prompt_name": "query"}}, "prompt_name"),
+        ({"input": "a", "extra_body": {"prompt_name": "colour"}}, "prompt_name"),
         ({"input": "a", "extra_body": {"task": "query"}}, None),
     ):
         with pytest.raises(openai.BadRequestError) as bad:
