@@ -1,6 +1,6 @@
 """Test every integration against the real package, each group in an environment of its own.
 
-    python scripts/test_integrations.py            # all groups: some gigabytes, a quarter of an hour
+    python scripts/test_integrations.py            # all groups: gigabytes, a quarter of an hour
     python scripts/test_integrations.py --light    # those that install quickly
     python scripts/test_integrations.py ray spark
 
