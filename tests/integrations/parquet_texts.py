@@ -14,7 +14,7 @@ from pyarrow import parquet
 from bge_micro import SentenceTransformer
 from golden.make_digests import golden_texts
 
-EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
+EXAMPLES = Path(__file__).resolve().parents[2] / "examples" / "scale_out"
 FILES = 5
 
 

@@ -43,7 +43,7 @@ def dataset(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_the_example_writes_the_bytes_of_one_process(
     dataset: Path, tmp_path: Path, actors: int, cpus: int
 ) -> None:
-    embed = example("embed_parquet_with_ray.py")
+    embed = example("ray_parquet.py")
     embed(str(dataset), str(tmp_path), "text", actors=actors, cpus=cpus, batch_size=40)
     assert bytes_by_id(tmp_path) == expected_bytes()
     table = parquet.read_table(tmp_path)

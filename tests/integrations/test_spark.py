@@ -52,7 +52,7 @@ def dataset(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_the_example_writes_the_bytes_of_one_process(
     spark: SparkSession, dataset: Path, tmp_path: Path
 ) -> None:
-    embed = example("embed_parquet_with_spark.py")
+    embed = example("spark_parquet.py")
     embed(spark, str(dataset), str(tmp_path / "vectors"), "text")
     assert bytes_by_id(tmp_path / "vectors") == expected_bytes()
 

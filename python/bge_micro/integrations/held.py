@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 import threading
 from collections.abc import Sequence
@@ -11,8 +10,9 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 from weakref import WeakValueDictionary
 
+from bge_micro.aio import run_in_thread
+
 if TYPE_CHECKING:
-    import numpy as np
     from numpy.typing import NDArray
 
     from bge_micro import SentenceTransformer
@@ -89,28 +89,34 @@ class HeldModel:
         defaults = {field.name: field.default for field in fields(self)}
         return {name: value for name, value in asdict(self).items() if value != defaults[name]}
 
-    def documents(self, texts: Sequence[str]) -> NDArray[Any]:
-        """Encode n texts to be found: (n, columns)."""
-        vectors: NDArray[Any] = self.model.encode_document(texts, **self._options())
+    def documents(self, texts: Sequence[str], **options: Any) -> NDArray[Any]:
+        """Encode n texts to be found: (n, columns). Options are those of `encode`."""
+        vectors: NDArray[Any] = self.model.encode_document(texts, **self._options(), **options)
         return vectors
 
-    def queries(self, texts: Sequence[str]) -> NDArray[Any]:
-        """Encode n search queries: (n, columns)."""
-        vectors: NDArray[Any] = self.model.encode_query(texts, **self._options())
+    def queries(self, texts: Sequence[str], **options: Any) -> NDArray[Any]:
+        """Encode n search queries: (n, columns). Options are those of `encode`."""
+        vectors: NDArray[Any] = self.model.encode_query(texts, **self._options(), **options)
         return vectors
 
-    def query(self, text: str) -> NDArray[np.float32]:
+    def query(self, text: str) -> NDArray[Any]:
         """Encode one search query: (columns,)."""
-        vector: NDArray[np.float32] = self.queries([text])[0]
+        vector: NDArray[Any] = self.queries([text])[0]
         return vector
 
     async def adocuments(self, texts: Sequence[str]) -> NDArray[Any]:
-        """Encode as `documents` does, in a thread: the event loop goes on meanwhile."""
-        return await asyncio.to_thread(self.documents, texts)
+        """Encode as `documents` does, in a thread: the event loop goes on meanwhile.
 
-    async def aquery(self, text: str) -> NDArray[np.float32]:
+        The model, if it is yet to be loaded, is loaded in that thread too.
+        """
+        vectors: NDArray[Any] = await run_in_thread(self.documents, texts)
+        return vectors
+
+    async def aquery(self, text: str) -> NDArray[Any]:
         """Encode as `query` does, in a thread: the event loop goes on meanwhile."""
-        return await asyncio.to_thread(self.query, text)
+        vectors: NDArray[Any] = await run_in_thread(self.queries, [text])
+        vector: NDArray[Any] = vectors[0]
+        return vector
 
     def _options(self) -> dict[str, Any]:
         return {"normalize_embeddings": self.normalize_embeddings, "precision": self.precision}

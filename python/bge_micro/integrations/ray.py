@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from bge_micro.arrow import to_arrow
 from bge_micro.integrations.frameworks import needed
 from bge_micro.integrations.held import HeldModel
 
@@ -46,10 +47,8 @@ class EmbedBatches:
             ValueError: A text is missing; the message names the rows of the batch.
         """
         if isinstance(batch, pyarrow.Table):
-            vectors = self._held.documents(batch.column(self.column).to_pylist())
-            values = pyarrow.array(vectors.reshape(-1))
-            lists = pyarrow.FixedSizeListArray.from_arrays(values, vectors.shape[1])
-            return batch.append_column(self.output_column, lists)
+            vectors = self._held.documents(batch.column(self.column))
+            return batch.append_column(self.output_column, to_arrow(vectors))
         if isinstance(batch, dict):
             return {**batch, self.output_column: self._held.documents(batch[self.column])}
         raise TypeError(

@@ -1,7 +1,7 @@
 """Embed a column of a Parquet dataset on a Ray cluster.
 
     pip install 'bge-micro[ray]'
-    python embed_parquet_with_ray.py texts/ vectors/ --column text --actors 7 --cpus 4
+    python ray_parquet.py texts/ vectors/ --column text --actors 7 --cpus 4
 
 Without a cluster's address in RAY_ADDRESS, Ray starts one on this machine. Every actor loads one
 model and runs as many threads as it has CPUs. Actors x CPUs must leave some of the cluster's CPUs

@@ -1,7 +1,7 @@
 """Embed a column of a Parquet dataset with Spark.
 
     pip install 'bge-micro[spark]'
-    spark-submit --conf spark.task.cpus=4 embed_parquet_with_spark.py texts/ vectors/ --column text
+    spark-submit --conf spark.task.cpus=4 spark_parquet.py texts/ vectors/ --column text
 
 Every Python worker loads one model and runs as many threads as a task has CPUs. The result has the
 columns of the input and "embedding", an array of floats.
