@@ -105,8 +105,10 @@ def test_checkpoint_both_ways(
     assert back.keys() == tiny_tensors.keys()
     for name, array in tiny_tensors.items():
         if name.removesuffix(".weight") in linears:
-            scale = np.abs(array).max(axis=1, keepdims=True) / np.float32(127)
-            plain = np.rint(array / scale) * scale  # what the choice of scales must not lose to
-            assert np.square(back[name] - array).sum() <= np.square(plain - array).sum()
+            # Smoothing gives features with large inputs finer steps, and the others coarser ones.
+            factor = quantised.get(f"{name.removesuffix('.weight')}.input_factor", np.float32(1))
+            smoothed = array / factor
+            step = np.abs(smoothed).max(axis=1, keepdims=True) / np.float32(127) * factor
+            assert (np.abs(back[name] - array) <= step * np.float32(0.51)).all()
         else:
             assert back[name] is array
