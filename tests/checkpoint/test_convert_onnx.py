@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from model_packages import paraphrase_onnx
 from numpy.typing import NDArray
 
 from api.tiny_model import CONFIG, VOCAB, tiny_tensors
@@ -20,7 +21,6 @@ from bge_micro.convert import License, convert_onnx
 from bge_micro.convert.onnx_reader import read_onnx
 from bge_micro.convert.onnx_writer import write_onnx
 from bge_micro.quantize import dequantize_checkpoint
-from model_packages import paraphrase_onnx
 
 onnx = pytest.importorskip("onnx", reason="ONNX files need the extra bge-micro[convert]")
 Tensors = dict[str, NDArray[Any]]

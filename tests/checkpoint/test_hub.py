@@ -13,10 +13,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hub_server import COMMIT
 
 from api.tiny_model import write_tiny_model
 from bge_micro import SentenceTransformer
-from hub_server import COMMIT
 
 pytest.importorskip("huggingface_hub", reason="fetching needs the extra bge-micro[hub]")
 
