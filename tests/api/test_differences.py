@@ -21,7 +21,7 @@ PAGE = Path(__file__).resolve().parents[2] / "docs" / "differences.md"
 # Test below that holds the row -> the row, in Markdown, as the page has it.
 DIFFERENCES = {
     "names": '| `SentenceTransformer("TaylorAI/bge-micro-v2")` | downloads it, or takes it from the cache | the copy inside the package; `revision=` or `source="cache"` takes the local cache\'s |',
-    "other_hub_names": "| other names on the hub | downloaded | taken from the local cache, else an error; `token`, `local_files_only` change nothing |",
+    "other_hub_names": "| other names on the hub | downloaded, weights in any format | downloaded, by the extra `hub`: the few files that are needed, safetensors only |",
     "same_bits": "| a text alone and in a batch | differ in the last digits | the same bits, in any batch and order and with any number of threads |",
     "empty": "| `encode([])` | shape `(0,)` | shape `(0, 384)` |",
     "bad_rows": '| None, NaN and other rows that are no strings | an error from inside, or none | an error that names the rows, before any work; or `errors="replace"`, `"skip"` |',
@@ -45,6 +45,7 @@ DIFFERENCES = {
     "tokenizer": "| `tokenizer` | transformers' own; changes have effect | a copy, a `tokenizers.Tokenizer`; cannot be set |",
     "token_limit": "| `max_seq_length` above the model's positions | fails later | ValueError |",
     "modules": "| training, calling the model as a module | a `torch.nn.Module` | not there; `half()` raises ValueError |",
+    "saving": '| `save_pretrained` | overwrites; writes a model card | into a new or empty folder; `compute_type="int8"` for one that is read here only |',
     "old_name": "| `get_sentence_embedding_dimension` | FutureWarning | DeprecationWarning |",
 }
 
@@ -232,6 +233,16 @@ def test_modules(model: SentenceTransformer) -> None:
         assert not hasattr(model, name)
     with pytest.raises(ValueError, match="compute_type"):
         model.half()
+
+
+def test_saving(model: SentenceTransformer, tmp_path: Path) -> None:
+    model.save_pretrained(tmp_path / "out", compute_type="int8")
+    with pytest.raises(FileExistsError):
+        model.save_pretrained(tmp_path / "out")
+    assert (
+        SentenceTransformer(tmp_path / "out").encode("a").tobytes() == model.encode("a").tobytes()
+    )
+    assert "Converted by" in (tmp_path / "out/README.md").read_text("utf-8")
 
 
 def test_old_name(model: SentenceTransformer) -> None:

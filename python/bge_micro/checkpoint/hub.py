@@ -133,7 +133,10 @@ def _fetch(
             # Asked for once more by name, so that the cache notes that the hub has none.
             hf_hub_download(repo_id, "modules.json", revision=Path(snapshot).name, **options)
     except GatedRepoError:
-        return f"{wanted}: its owner wants to be asked first; accept the terms on its page and give a token=."
+        return (
+            f"{wanted}: its owner wants to be asked first; accept the terms on its page and give "
+            "a token=."
+        )
     except RepositoryNotFoundError:
         return (
             f"{wanted}: the hub has no such model, or it is private; check the name, or give a "
