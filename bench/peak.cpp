@@ -19,8 +19,9 @@ double seconds_since(Clock::time_point begin) {
 #define STEPS(TEXT, C)                                                                 \
   STEP(TEXT, C, 0)                                                                     \
   STEP(TEXT, C, 1)                                                                     \
-  STEP(TEXT, C, 2) STEP(TEXT, C, 3) STEP(TEXT, C, 4) STEP(TEXT, C, 5) STEP(TEXT, C, 6) \
-      STEP(TEXT, C, 7) STEP(TEXT, C, 8) STEP(TEXT, C, 9) STEP(TEXT, C, 10) STEP(TEXT, C, 11)
+  STEP(TEXT, C, 2)                                                                     \
+  STEP(TEXT, C, 3) STEP(TEXT, C, 4) STEP(TEXT, C, 5) STEP(TEXT, C, 6) STEP(TEXT, C, 7) \
+      STEP(TEXT, C, 8) STEP(TEXT, C, 9) STEP(TEXT, C, 10) STEP(TEXT, C, 11)
 #define PROBE(NAME, FEATURES, TYPE, CONSTRAINT, TEXT, MULTIPLY_ADDS) \
   __attribute__((target(FEATURES))) double NAME(double seconds) {    \
     TYPE acc[12] = {}, a = {}, b = {};                               \
@@ -63,7 +64,8 @@ extern "C" double peak_multiply_adds(const char* name, double seconds) {
 #if defined(__x86_64__)
   RUN(vnni512)
   RUN(fma512)
-  RUN(maddubs256) RUN(fma256)
+  RUN(maddubs256)
+  RUN(fma256)
 #elif defined(__aarch64__)
   RUN(sdot128)
   RUN(smlal128)

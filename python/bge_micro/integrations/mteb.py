@@ -49,9 +49,10 @@ class MtebEncoder:
             self.model = model
             self._name = "bge-micro/model"
         else:
-            given = {} if model is None else {"model_name_or_path": model}
-            self.model = SentenceTransformer(**given, revision=revision, device=device, **options)
             self._name = str(model or "TaylorAI/bge-micro-v2")
+            self.model = SentenceTransformer(
+                model or self._name, revision=revision, device=device, **options
+            )
 
     def encode(
         self,
