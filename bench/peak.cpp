@@ -16,12 +16,15 @@ double seconds_since(Clock::time_point begin) {
 // Timed in slices of some 30 us, of which the best counts: the others were interrupted.
 #define STEP(TEXT, CONSTRAINT, i) \
   __asm__ volatile(TEXT : "+" CONSTRAINT(acc[i]) : CONSTRAINT(a), CONSTRAINT(b));
+// clang-format off
 #define STEPS(TEXT, C)                                                                 \
   STEP(TEXT, C, 0)                                                                     \
   STEP(TEXT, C, 1)                                                                     \
   STEP(TEXT, C, 2)                                                                     \
-  STEP(TEXT, C, 3) STEP(TEXT, C, 4) STEP(TEXT, C, 5) STEP(TEXT, C, 6) STEP(TEXT, C, 7) \
-      STEP(TEXT, C, 8) STEP(TEXT, C, 9) STEP(TEXT, C, 10) STEP(TEXT, C, 11)
+  STEP(TEXT, C, 3)                                                                     \
+  STEP(TEXT, C, 4) STEP(TEXT, C, 5) STEP(TEXT, C, 6) STEP(TEXT, C, 7) STEP(TEXT, C, 8) \
+      STEP(TEXT, C, 9) STEP(TEXT, C, 10) STEP(TEXT, C, 11)
+// clang-format on
 #define PROBE(NAME, FEATURES, TYPE, CONSTRAINT, TEXT, MULTIPLY_ADDS) \
   __attribute__((target(FEATURES))) double NAME(double seconds) {    \
     TYPE acc[12] = {}, a = {}, b = {};                               \
@@ -62,14 +65,14 @@ extern "C" double peak_multiply_adds(const char* name, double seconds) {
 #define RUN(NAME) \
   if (std::strcmp(name, #NAME) == 0) return NAME(seconds);
 #if defined(__x86_64__)
-  RUN(vnni512)
-  RUN(fma512)
-  RUN(maddubs256)
-  RUN(fma256)
+  RUN(vnni512);
+  RUN(fma512);
+  RUN(maddubs256);
+  RUN(fma256);
 #elif defined(__aarch64__)
-  RUN(sdot128)
-  RUN(smlal128)
-  RUN(fma128)
+  RUN(sdot128);
+  RUN(smlal128);
+  RUN(fma128);
 #endif
-      return 0;
+  return 0;
 }
