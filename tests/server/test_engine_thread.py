@@ -193,6 +193,24 @@ def test_one_bad_request_spoils_no_other(gate: Gate) -> None:
     run(work)
 
 
+def test_what_is_cancelled_is_forgotten(gate: Gate) -> None:
+    async def work() -> None:
+        with started(gate) as engine:
+            first = asyncio.create_task(engine.embed(["a"], TEXTS, truncate=False))
+            await gate.until_busy()
+            second = asyncio.create_task(engine.embed(["b"] * 7, TEXTS, truncate=False))
+            await asyncio.sleep(0)
+            first.cancel()  # while it is in the engine
+            second.cancel()  # while it waits
+            await asyncio.gather(first, second, return_exceptions=True)
+            gate.open.set()
+            assert (await engine.embed(["c"], TEXTS, truncate=False)).tokens == 3
+            assert engine.waiting_texts == 0
+
+    run(work)
+    assert gate.batches == [1, 1]
+
+
 def test_stopping_finishes_what_was_taken(gate: Gate) -> None:
     async def work() -> None:
         with started(gate) as engine:

@@ -122,7 +122,7 @@ def test_without_the_extra(tmp_path: Path) -> None:
 @pytest.mark.slow
 def test_schemathesis_finds_nothing(start: Start, tmp_path: Path) -> None:
     pytest.importorskip(
-        "schemathesis", reason="schemathesis is missing: pip install -r constraints/server.txt"
+        "schemathesis", reason="schemathesis is missing: pip install '.[server-test]'"
     )
     tool = shutil.which("schemathesis", path=Path(sys.executable).parent) or "schemathesis"
     server = start("--log-level", "warning")
