@@ -34,7 +34,7 @@ def fuzz(data: bytes) -> None:
         assert _PATH in str(error), "the message names the file"
         return
     found = {name: file[name] for name in file}
-    # The package's NumPy face cannot read BF16; its shapes and sizes are checked below all the same.
+    # The package's NumPy face cannot read BF16; shapes and sizes are checked below all the same.
     expected = {} if any(info.dtype == "BF16" for info in file.infos.values()) else load(data)
     for name, array in found.items():
         assert array.shape == file.infos[name].shape
@@ -102,7 +102,5 @@ def _edit(header: dict[str, Any], body: bytes, rng: random.Random) -> bytes:
 
 
 if __name__ == "__main__":
-    atheris.Setup(
-        sys.argv, fuzz, custom_mutator=mutate
-    )
+    atheris.Setup(sys.argv, fuzz, custom_mutator=mutate)
     atheris.Fuzz()

@@ -1,4 +1,4 @@
-"""Full disks, read-only folders, files cut short, killed writers: whole or not at all, and said so."""
+"""Full disks, read-only folders, files cut short, killed writers: whole or not at all."""
 
 from __future__ import annotations
 
@@ -251,7 +251,9 @@ def test_killed_while_converting(tiny: Path, tmp_path: Path) -> None:
         assert code == -signal.SIGKILL
         if out.exists():
             found = {
-                path.relative_to(out): path.read_bytes() for path in out.rglob("*") if path.is_file()
+                path.relative_to(out): path.read_bytes()
+                for path in out.rglob("*")
+                if path.is_file()
             }
             assert found == expected
             shutil.rmtree(out)
@@ -287,7 +289,8 @@ def test_two_processes_convert_into_one_folder(tiny: Path, tmp_path: Path) -> No
             for _ in range(3)
         ]
         for child in children:
-            assert child.stdout and child.stdout.readline() == "ready\n"
+            assert child.stdout
+            assert child.stdout.readline() == "ready\n"
         for child in children:
             assert child.stdin
             child.stdin.write("\n")

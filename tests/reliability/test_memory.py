@@ -1,4 +1,4 @@
-"""What the package holds: bounded workspaces, nothing that grows, MemoryError where none is left."""
+"""What the package holds: bounded workspaces, no growth, MemoryError where none is left."""
 
 from __future__ import annotations
 
