@@ -154,8 +154,3 @@ def test_nothing_grows(what: str, count: int, tiny: Path) -> None:
 @pytest.mark.parametrize("what", COUNTS)
 def test_nothing_grows_in_the_long_run(what: str) -> None:
     assert_flat(soak(what), 2048)
-
-
-# Address space is cut to so much more than is in use, step by step, and each time an encoding or a
-# load either fails with MemoryError or gives what it should. Tokenizing is left out: Rust's
-# allocator ends the process, whatever we do.
