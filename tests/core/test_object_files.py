@@ -134,7 +134,8 @@ def test_every_avx512_tile_is_its_multiply_adds(build: Path, multiply_add: str) 
         loop
         for loop in inner_loops(build / "isa_avx512vnni.dir/cpp/isa/avx512vnni.cpp.o")
         if "linear_" in loop.function or "Tile" in loop.function
-        if loop.count(multiply_add) and any(i.broadcasts for i in loop.body)
+        # The epilogue's loops broadcast nothing of a row, or do much else for a multiply-add.
+        if any(i.broadcasts for i in loop.body) and len(loop.body) < 8 * loop.count(multiply_add)
     ]
     found = Counter(loop.count(multiply_add) for loop in tiles)
     assert found.keys() == expected.keys()
