@@ -24,8 +24,9 @@ def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> Iterator[str]:
 
 
 def figure(value: Summary, unit: str, digits: int = 0) -> str:
-    """Return a median with its spread, such as "31,200 tok/s ± 3 %"."""
-    return f"{value.median:,.{digits}f} {unit} ± {100 * value.spread:.0f} %"
+    """Return a median with its spread, such as "31,200 tok/s ± 3 %"; one value has none."""
+    spread = f" ± {100 * value.spread:.0f} %" if value.count > 1 else ""
+    return f"{value.median:,.{digits}f} {unit}{spread}"
 
 
 def _lines(report: Report) -> Iterator[str]:
@@ -70,8 +71,8 @@ def _rounds(report: Report, threads: int) -> Iterator[str]:
     yield ""
     peak = report.peak(threads)
     if peak:
-        yield f"Peak during the rounds, one core: {figure(peak.scaled(1e-9), 'G/s')}"
-        yield f"multiply-adds of {report.int8_instruction}."
+        yield f"Peak of one core during the rounds, multiply-adds of {report.int8_instruction}:"
+        yield f"{figure(peak.scaled(1e-9), 'G/s')}."
         yield ""
     yield "Latency of a text that comes alone, throughput of texts in one call; in brackets the"
     yield "batch size, the best of those tried. Cosine: mean, with this package's float32."

@@ -91,6 +91,9 @@ def _limits(report: Report, latency: Axes, throughput: Axes) -> None:
     shade: dict[str, Any] = {"color": LIMIT_COLOR, "alpha": 0.15, "linewidth": 0}
     latency.fill_between(SWEEP_LENGTHS, [1e3 * s for s in seconds], [1e-9] * len(seconds), **shade)
     throughput.fill_between(SWEEP_LENGTHS, rates, [1e9] * len(rates), **shade)
+    where = {"ha": "center", "color": LIMIT_COLOR, "style": "italic"}
+    latency.text(0.75, 0.06, "beyond the machine", transform=latency.transAxes, **where)
+    throughput.text(0.5, 0.93, "beyond the machine", transform=throughput.transAxes, **where)
     low = min(1e3 * s for s in seconds)
     latency.set_ylim(bottom=low / 1.6)
     throughput.set_ylim(top=max(rates) * 1.25)

@@ -14,7 +14,6 @@ from bench.files import ModelFiles
 from bench.machine import usable_cpus
 from bench.sides import SideSpec, our_sides
 from bench.workloads import ONE_BY_ONE, ONE_CALL, Workload
-
 from bge_micro import SentenceTransformer, _core
 
 BEST = next(name for name, usable in _core.instruction_sets() if usable)
