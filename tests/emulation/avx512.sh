@@ -89,7 +89,7 @@ CONFIG
 make_project_disk() {
   local name
   mkdir -p project/repository
-  cp -r "$cache/project-amd64" project/package
+  cp -r "$cache/project-amd64-$checkout" project/package
   cp -r "$repository/pyproject.toml" "$repository/tests" project/repository/
   # Compiled here because compiling in the machine takes minutes.
   "$cache/root-amd64/usr/bin/python" -m compileall -q --invalidation-mode unchecked-hash project

@@ -1,12 +1,13 @@
 # Sourced by aarch64.sh, x86_64.sh and avx512.sh: a Python for another CPU, the project built for it.
 #
 # make_root ARCH      Debian's Python plus wheels from PyPI for that architecture, in $cache/root-ARCH
-# build_project ARCH  this checkout, compiled for that root, in $cache/project-ARCH
+# build_project ARCH  this checkout, compiled for that root, in $cache/project-ARCH-CHECKOUT
 set -euo pipefail
 
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 repository=$(cd "$here/../.." && pwd)
 cache=${XDG_CACHE_HOME:-$HOME/.cache}/bge-micro-emulation
+checkout=$(cksum <<<"$repository" | cut -d" " -f1) # each has its own build
 host_python=${PYTHON:-python3} # only its pip is used
 mkdir -p "$cache"
 
@@ -120,7 +121,8 @@ make_root() {
 
 # The same CMake project as a normal build; the root's own Python, emulated, tells where things are.
 build_project() {
-  local arch=$1 root=$cache/root-$1 build=$cache/build-$1 project=$cache/project-$1 version toolchain=()
+  local arch=$1 root=$cache/root-$1 version toolchain=()
+  local build=$cache/build-$1-$checkout project=$cache/project-$1-$checkout
   need cmake=cmake make=make g++=g++
   if [[ $arch == arm64 ]]; then
     need aarch64-linux-gnu-g++=g++-aarch64-linux-gnu
@@ -161,7 +163,7 @@ split_arguments() {
 
 # run_on_cpus ARCH CPU...: runs $command on each in turn; fails if one of them failed.
 run_on_cpus() {
-  local root=$cache/root-$1 project=$cache/project-$1 cpu started failed=0
+  local root=$cache/root-$1 project=$cache/project-$1-$checkout cpu started failed=0
   shift
   cd "$repository"
   for cpu in "$@"; do
