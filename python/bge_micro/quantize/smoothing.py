@@ -31,11 +31,11 @@ def smoothing_factor(
         float32 [in], in [2^-10, 2^10].
     """
     weight_peaks = np.max([np.abs(weight).max(axis=0) for weight in weights], axis=0)
-    with np.errstate(divide="ignore", invalid="ignore"):
+    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
         ratio = weight_peaks / input_peaks
         factor = np.sqrt(ratio)
         if strong:
             factor = np.sqrt(factor / input_peaks)
-    factor[~(ratio > 0) | ~np.isfinite(factor)] = 1.0  # either is zero: nothing to even out
+    factor[~(ratio > 0) | ~np.isfinite(ratio)] = 1.0  # either is zero: nothing to even out
     clipped: Floats = np.clip(factor, _SMALLEST, _LARGEST).astype(np.float32)
     return clipped
