@@ -49,7 +49,7 @@ class MtebEncoder:
             self.model = model
             self._name = "bge-micro/model"
         else:
-            given = {} if model is None else {"model_name_or_path": model}
+            given: dict[str, Any] = {} if model is None else {"model_name_or_path": model}
             self.model = SentenceTransformer(**given, revision=revision, device=device, **options)
             self._name = str(model or "TaylorAI/bge-micro-v2")
 
@@ -97,7 +97,7 @@ class MtebEncoder:
     @cached_property
     def mteb_model_meta(self) -> Any:
         """What mteb wants to know of a model."""
-        from mteb.models import ModelMeta
+        from mteb.models import ModelMeta  # type: ignore[import-not-found, unused-ignore]
 
         name = self._name.strip("/").replace("\\", "/")
         return ModelMeta.create_empty(
