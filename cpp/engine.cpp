@@ -4,6 +4,10 @@
 #include <cstring>
 #include <vector>
 
+#if defined(__GLIBC__)
+#include <malloc.h>
+#endif
+
 #include "isa/dispatch.h"
 #include "model/encoder.h"
 #include "parallel/float_mode.h"
@@ -70,9 +74,7 @@ Engine::Engine(const Config& config, const EncoderWeights& weights, Compute comp
       compute_(compute == Compute::kInt8 ? kernels_.int8 : kernels_.float32),
       model_(pack_in_default_mode(config, weights, compute, compute_.byte_form)) {}
 
-Engine::~Engine() {
-  for (auto& slot : free_) delete slot.load();
-}
+Engine::~Engine() { drop_free_workspaces(); }
 
 void Engine::encode(const Request& request, FunctionRef<bool()> stop_asked) {
   check(request);
@@ -155,7 +157,10 @@ void Engine::check(const Request& request) const {
   if (request.skip < 0) refuse("skip must be at least 0, not " + std::to_string(request.skip));
   if (batch.texts > 0 && batch.offsets[0] != 0) refuse("offsets must begin with 0");
   for (std::int64_t text = 0; text < batch.texts; ++text) {
-    const std::int64_t tokens = batch.offsets[text + 1] - batch.offsets[text];
+    // Wraps where an offset is absurd: a signed difference would be undefined.
+    const std::int64_t tokens =
+        static_cast<std::int64_t>(static_cast<std::uint64_t>(batch.offsets[text + 1]) -
+                                  static_cast<std::uint64_t>(batch.offsets[text]));
     if (tokens < 1 || tokens > config.positions) {
       refuse("text " + std::to_string(text) + " has " + std::to_string(tokens) +
              " tokens, expected 1 to " + std::to_string(config.positions));
@@ -174,7 +179,18 @@ std::unique_ptr<Workspace> Engine::take_workspace() {
     if (!slot.load(std::memory_order_relaxed)) continue;
     if (Workspace* workspace = slot.exchange(nullptr)) return std::unique_ptr<Workspace>(workspace);
   }
-  return std::make_unique<Workspace>();
+  return std::make_unique<Workspace>(workspace_bytes_);
+}
+
+void Engine::drop_free_workspaces() {
+  for (auto& slot : free_) delete slot.exchange(nullptr);
+}
+
+void Engine::trim() {
+  drop_free_workspaces();
+#if defined(__GLIBC__)
+  malloc_trim(0);  // what was freed may be kept for the next allocation otherwise
+#endif
 }
 
 void Engine::give_back(std::unique_ptr<Workspace> workspace) {

@@ -24,8 +24,8 @@ struct Request {
   RaggedBatch batch;
   Pooling pooling = Pooling::kMean;
   VectorOutput output;
-  bool normalize_whole = false;  // bring vectors to unit length before they are truncated
-  int skip = 0;                  // first tokens of each text that are not pooled, its prompt's
+  bool normalize_whole = false;      // bring vectors to unit length before they are truncated
+  int skip = 0;                      // first tokens of each text that are not pooled, its prompt's
   unsigned char* vectors = nullptr;  // [texts][row_bytes], or null
   std::size_t row_bytes = 0;
   float* token_embeddings = nullptr;  // [total tokens][hidden], or null
@@ -55,6 +55,15 @@ class Engine {
   const Config& config() const { return model_.config; }
   const char* isa() const { return kernels_.name; }
 
+  // Bytes of packed weights, and of workspaces, free ones and those in use. A workspace has what
+  // the largest block and the longest text so far took, whatever the number of texts; there are as
+  // many as workers were at work at once.
+  std::size_t packed_bytes() const { return packed_size(model_); }
+  std::size_t workspace_bytes() const { return workspace_bytes_.load(); }
+
+  // Frees the workspaces that no call is using, and gives the memory back to the system.
+  void trim();
+
  private:
   class Workers;
 
@@ -62,10 +71,12 @@ class Engine {
   void write_block(const Request& request, Block block, const Workspace& workspace) const;
   std::unique_ptr<Workspace> take_workspace();
   void give_back(std::unique_ptr<Workspace> workspace);
+  void drop_free_workspaces();
 
   const KernelTable& kernels_;
   const ComputeKernels& compute_;
   const PackedModel model_;
+  std::atomic<std::size_t> workspace_bytes_{0};
 
   // Free workspaces. Slots instead of a locked list: a lock held at the moment of a fork would
   // never open in the child.

@@ -76,6 +76,9 @@ class Model {
   }
 
   std::string isa() const { return engine_->isa(); }
+  std::size_t packed_bytes() const { return engine_->packed_bytes(); }
+  std::size_t workspace_bytes() const { return engine_->workspace_bytes(); }
+  void trim() const { engine_->trim(); }
 
  private:
   // Calls it; an exception stays where Python looks for one.
@@ -152,7 +155,10 @@ void register_model(py::module_& module) {
            py::arg("threads"), py::arg("normalize_whole") = false, py::arg("skip") = 0,
            py::arg("poll") = py::none(), py::arg("vectors") = py::none(),
            py::arg("token_embeddings") = py::none())
-      .def_property_readonly("isa", &Model::isa);
+      .def("trim", &Model::trim, py::call_guard<py::gil_scoped_release>())
+      .def_property_readonly("isa", &Model::isa)
+      .def_property_readonly("packed_bytes", &Model::packed_bytes)
+      .def_property_readonly("workspace_bytes", &Model::workspace_bytes);
 }
 
 }  // namespace bge

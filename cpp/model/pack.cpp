@@ -178,6 +178,12 @@ PackedModel pack_model(const Config& config, const EncoderWeights& weights, bool
   return model;
 }
 
+std::size_t packed_size(const PackedModel& model) {
+  std::size_t bytes = model.memory.bytes();
+  for (const ExtraMemory& extra : model.extras) bytes += extra.bytes();
+  return bytes;
+}
+
 SingleLinear pack_linear(const LinearWeights& weights, bool int8, ByteForm form) {
   SingleLinear single;
   Packer measure(int8, form, nullptr, single.extras);

@@ -30,6 +30,9 @@ struct PackedModel {
   std::vector<ExtraMemory> extras;  // ByteForm::kPaired only
 };
 
+// Bytes of its own, without the embedding tables.
+std::size_t packed_size(const PackedModel& model);
+
 // For int8 the weights must be int8 (throws std::invalid_argument naming the linear otherwise, or
 // one that holds -128, or query, key and value with different input factors). For float32 int8
 // weights are multiplied out.

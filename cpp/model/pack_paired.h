@@ -15,6 +15,9 @@ struct ExtraMemory {
   std::vector<unsigned char> weights;
 
   ExtraSteps view() const { return {ends.data(), steps.data(), weights.data()}; }
+  std::size_t bytes() const {
+    return (ends.size() + steps.size()) * sizeof(std::int32_t) + weights.size();
+  }
 };
 
 // panels: signed int8 weights in panel order, [panels][inner / 4][64]. Reduces, in place, what

@@ -1,6 +1,8 @@
 // Scratch memory of one worker: activations of a block, and buffers for one chunk of its rows.
 #pragma once
 
+#include <atomic>
+
 #include "kernels/table.h"
 #include "model/aligned.h"
 #include "model/config.h"
@@ -14,10 +16,17 @@ inline constexpr int kChunkRows = 48;
 
 class Workspace {
  public:
+  // `held` counts the bytes of all workspaces.
+  explicit Workspace(std::atomic<std::size_t>& held) : held_(held) {}
+  ~Workspace() { held_ -= counted_; }
+  Workspace(const Workspace&) = delete;
+  Workspace& operator=(const Workspace&) = delete;
+
   // Grows to what a block of `rows` tokens and a text of `longest` tokens need; bad_alloc leaves
   // it usable. Everything a task touches is allocated here, so tasks never throw.
   void reserve(const Config& config, const ComputeKernels& compute, std::size_t rows,
                std::size_t longest) {
+    const Recount recount{*this};
     const std::size_t hidden = static_cast<std::size_t>(config.hidden);
     const std::size_t widest = static_cast<std::size_t>(
         config.intermediate > config.hidden ? config.intermediate : config.hidden);
@@ -58,6 +67,18 @@ class Workspace {
  private:
   static constexpr std::size_t kFactBytes = kChunkRows * sizeof(std::int32_t);
 
+  // Brings the count up to date, also where an allocation fails half way.
+  struct Recount {
+    Workspace& workspace;
+    ~Recount() {
+      const std::size_t now = workspace.bytes();
+      workspace.held_ += now - workspace.counted_;  // wraps where it shrank, as it should
+      workspace.counted_ = now;
+    }
+  };
+
+  std::atomic<std::size_t>& held_;
+  std::size_t counted_ = 0;
   AlignedBuffer hidden_states_, query_key_value_, context_;
   AlignedBuffer output_, intermediate_, codes_, row_facts_, pooled_, whole_, attention_;
 };

@@ -18,6 +18,12 @@ namespace {
 
 std::atomic<bool> forked{false};
 
+#if !defined(_WIN32)
+// When the module is loaded: on first use another thread could fork half way through it.
+[[maybe_unused]] const int fork_handler =
+    pthread_atfork(nullptr, nullptr, [] { forked.store(true); });
+#endif
+
 class OpenMpTeam : public Team {
  public:
   explicit OpenMpTeam(int width) : width_(width) {}
@@ -39,10 +45,6 @@ class OpenMpTeam : public Team {
 }  // namespace
 
 std::unique_ptr<Team> make_team(int threads, bool) {
-#if !defined(_WIN32)
-  static const int registered = pthread_atfork(nullptr, nullptr, [] { forked.store(true); });
-  (void)registered;
-#endif
   return std::make_unique<OpenMpTeam>(forked.load() || threads < 1 ? 1 : threads);
 }
 

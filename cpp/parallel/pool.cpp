@@ -1,10 +1,10 @@
 // A small thread pool of our own. OpenMP cannot give the contract of parallel.h: libgomp hangs in
 // a forked child, exits where a thread cannot start, and takes its spin time from the environment.
+#include <algorithm>
 #include <atomic>
 #include <chrono>
 #include <condition_variable>
 #include <mutex>
-#include <system_error>
 #include <thread>
 
 #include "parallel/float_mode.h"
@@ -32,7 +32,7 @@ constexpr std::chrono::milliseconds kDozing{2};
 void pause() {
 #if defined(BGE_MICRO_X86)
   _mm_pause();
-#elif defined(__GNUC__)
+#else
   __asm__ volatile("yield");
 #endif
 }
@@ -63,7 +63,7 @@ class Pool {
   void note_use() { last_use_.store(Clock::now().time_since_epoch()); }
 
   // Has the pool grow to `workers` threads; returns how many there are. Lease holder only.
-  int grow(int workers) {
+  int grow(int workers) noexcept {
     while (workers_ < workers && start_worker(workers_ + 1)) ++workers_;
     return workers_;
   }
@@ -159,7 +159,7 @@ class Pool {
     bool started = true;
     try {
       std::thread([this, worker] { worker_loop(worker); }).detach();
-    } catch (const std::system_error&) {
+    } catch (const std::exception&) {  // no thread, or no memory to start one with
       started = false;
     }
 #if !defined(_WIN32)
@@ -191,60 +191,59 @@ class Pool {
 // leaves the parent's behind (its mutex may be locked for ever) and makes its own.
 std::atomic<Pool*> shared_pool{nullptr};
 
+#if !defined(_WIN32)
+// When the module is loaded, not when it is first used: a fork could find another thread half way
+// through that, and the child would wait for it for ever.
+[[maybe_unused]] const int fork_handler =
+    pthread_atfork(nullptr, nullptr, [] { shared_pool.store(nullptr); });
+#endif
+
 Pool& pool() {
   Pool* current = shared_pool.load(std::memory_order_acquire);
   if (current) return *current;
-#if !defined(_WIN32)
-  static const int registered =
-      pthread_atfork(nullptr, nullptr, [] { shared_pool.store(nullptr); });
-  (void)registered;
-#endif
   Pool* fresh = new Pool;
   if (shared_pool.compare_exchange_strong(current, fresh)) return *fresh;
   delete fresh;
   return *current;
 }
 
+// The caller and, where `threads` are wanted and nobody else has them, the pool's workers.
 class PoolTeam : public Team {
  public:
-  PoolTeam(Pool& pool, int width) : pool_(pool), width_(width) {}
+  PoolTeam(Pool& pool, int threads) : pool_(pool), leased_(threads > 1 && pool.lease()) {
+    if (leased_) width_ = std::min(threads, 1 + pool.grow(threads - 1));
+  }
   ~PoolTeam() override {
     pool_.note_use();
-    pool_.release();
+    if (leased_) pool_.release();
   }
+  PoolTeam(const PoolTeam&) = delete;
+  PoolTeam& operator=(const PoolTeam&) = delete;
   int width() const override { return width_; }
   void run(int tasks, Task task) override {
-    if (tasks == 1) return task(0, 0);
-    if (tasks > 0) pool_.run(tasks, width_, task);
+    if (tasks <= 1 || width_ == 1) return solo_team().run(tasks, task);
+    pool_.run(tasks, width_, task);
   }
 
  private:
   Pool& pool_;
-  int width_;
+  bool leased_;
+  int width_ = 1;
 };
 
-// Work that a pool, if there is one, was not needed for.
+// Work that no thread is wanted for.
 class Alone : public Team {
  public:
-  explicit Alone(Pool* pool) : pool_(pool) {}
-  ~Alone() override {
-    if (pool_) pool_->note_use();
-  }
   int width() const override { return 1; }
   void run(int tasks, Task task) override { solo_team().run(tasks, task); }
-
- private:
-  Pool* pool_;
 };
 
 }  // namespace
 
 std::unique_ptr<Team> make_team(int threads, bool brief) {
-  if (threads <= 1) return std::make_unique<Alone>(nullptr);
+  if (threads <= 1) return std::make_unique<Alone>();
   Pool& shared = pool();
-  if ((brief && shared.dozing()) || !shared.lease()) return std::make_unique<Alone>(&shared);
-  const int width = 1 + shared.grow(threads - 1);
-  return std::make_unique<PoolTeam>(shared, width < threads ? width : threads);
+  return std::make_unique<PoolTeam>(shared, brief && shared.dozing() ? 1 : threads);
 }
 
 const char* parallel_backend() { return "pool"; }

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from bge_micro.checkpoint import CheckpointError as CheckpointError
     from bge_micro.checkpoint import MissingFileError as MissingFileError
     from bge_micro.encode import TokenUse as TokenUse
+    from bge_micro.engine import MemoryUsage as MemoryUsage
     from bge_micro.model import SentenceTransformer as SentenceTransformer
 
 __version__ = "0.1.0"
@@ -22,12 +23,20 @@ __version__ = "0.1.0"
 # not wait for NumPy.
 _HOMES = {
     "CheckpointError": "checkpoint",
+    "MemoryUsage": "engine",
     "MissingFileError": "checkpoint",
     "SentenceTransformer": "model",
     "TokenUse": "encode",
 }
 
-__all__ = ["CheckpointError", "MissingFileError", "SentenceTransformer", "TokenUse", "__version__"]
+__all__ = [
+    "CheckpointError",
+    "MemoryUsage",
+    "MissingFileError",
+    "SentenceTransformer",
+    "TokenUse",
+    "__version__",
+]
 
 
 def __getattr__(name: str) -> Any:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -31,6 +32,25 @@ _MOST_CHARACTERS = 1 << 12
 
 # Rows named in a message about truncation.
 _NAMED_ROWS = 10
+
+
+@dataclass(frozen=True)
+class MemoryUsage:
+    """Bytes that a model holds.
+
+    Attributes:
+        checkpoint: The weight file's tensors, with the embedding tables that are read in place. Of
+            a mapped file (the bundled one is) only what is used is in memory, and processes share
+            it.
+        packed: The linear layers as the instruction set wants them.
+        workspaces: Scratch memory, kept for the next call. It is bounded by the longest text and
+            the number of threads at work at once, whatever the number of texts;
+            `SentenceTransformer.trim` frees it.
+    """
+
+    checkpoint: int
+    packed: int
+    workspaces: int
 
 
 class Engine:
@@ -69,6 +89,15 @@ class Engine:
     def isa(self) -> str:
         """The instruction set that runs."""
         return self._core.isa
+
+    def memory_usage(self) -> MemoryUsage:
+        """Tell how many bytes are held, and for what."""
+        checkpoint = sum(tensor.nbytes for tensor in self.checkpoint.tensors.values())
+        return MemoryUsage(checkpoint, self._core.packed_bytes, self._core.workspace_bytes)
+
+    def trim(self) -> None:
+        """Free the workspaces that no call is using."""
+        self._core.trim()
 
     def space_id(self, form: VectorForm) -> str:
         """Name everything that decides which vectors of this form compare with each other."""

@@ -17,7 +17,7 @@ from bge_micro.aio import AsyncEncodeMixin
 from bge_micro.checkpoint import BUNDLED_NAME, load_folder, locate_model
 from bge_micro.checkpoint.modules import ModelSettings
 from bge_micro.encode import EncodeMixin, check_truncation
-from bge_micro.engine import Engine
+from bge_micro.engine import Engine, MemoryUsage
 from bge_micro.inputs import check_errors_option
 from bge_micro.options import check_device, check_positive, refuse_at_load
 from bge_micro.quantize import quantize_checkpoint
@@ -224,6 +224,14 @@ class SentenceTransformer(EncodeMixin, AsyncEncodeMixin):
         compute type, numerics version, pooling, normalisation, dimensions and precision.
         """
         return self._engine.space_id(self._form(truncate_dim, normalize_embeddings, precision))
+
+    def memory_usage(self) -> MemoryUsage:
+        """Tell how many bytes the model holds, and for what; copies of a model share them."""
+        return self._engine.memory_usage()
+
+    def trim(self) -> None:
+        """Free the scratch memory of past calls; calls that run keep theirs until they end."""
+        self._engine.trim()
 
     def get_embedding_dimension(self) -> int:
         """Return the length of the vectors."""

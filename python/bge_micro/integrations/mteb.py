@@ -49,9 +49,10 @@ class MtebEncoder:
             self.model = model
             self._name = "bge-micro/model"
         else:
-            given: dict[str, Any] = {} if model is None else {"model_name_or_path": model}
-            self.model = SentenceTransformer(**given, revision=revision, device=device, **options)
             self._name = str(model or "TaylorAI/bge-micro-v2")
+            self.model = SentenceTransformer(
+                model or self._name, revision=revision, device=device, **options
+            )
 
     def encode(
         self,
@@ -97,7 +98,7 @@ class MtebEncoder:
     @cached_property
     def mteb_model_meta(self) -> Any:
         """What mteb wants to know of a model."""
-        from mteb.models import ModelMeta  # type: ignore[import-not-found, unused-ignore]
+        from mteb.models import ModelMeta
 
         name = self._name.strip("/").replace("\\", "/")
         return ModelMeta.create_empty(

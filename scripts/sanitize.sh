@@ -1,0 +1,47 @@
+#!/usr/bin/env bash
+# Runs the test suite over a core built with sanitizers; any finding fails the run.
+#   scripts/sanitize.sh asan [pytest arguments]   addresses, leaks, undefined behaviour
+#   scripts/sanitize.sh tsan [pytest arguments]   data races and lock order
+# Without arguments it runs all that a sanitizer can tell something about: docs/reliability.md.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+preset=$1
+shift
+site=$(scripts/build_core.sh "$preset")
+
+# Python itself is not instrumented, so the runtime has to be there before it.
+runtime() { "${CXX:-c++}" -print-file-name="$1"; }
+export PYTHONPATH=$site PYTHONMALLOC=malloc
+plugins=()
+case $preset in
+  asan)
+    export LD_PRELOAD="$(runtime libasan.so) $(runtime libubsan.so)"
+    # Failed allocations throw, as they do without a sanitizer. Memory is poisoned on both ends of
+    # its life, and what a function left on its stack is out of bounds for the others.
+    export ASAN_OPTIONS="allocator_may_return_null=1:detect_stack_use_after_return=1:strict_init_order=1:leak_check_at_exit=0"
+    export UBSAN_OPTIONS="print_stacktrace=1"
+    plugins=(-p leak_check)
+    PYTHONPATH+=:$PWD/scripts/sanitizers
+    # Not run: what measures time, memory or this machine's limits, which a sanitizer changes;
+    # tests that take object files apart; and those that only start programs of their own.
+    tests=(tests/core tests/invariance tests/checkpoint tests/tokenization tests/api tests/reliability
+      --ignore=tests/core/test_object_files.py --ignore=tests/api/test_imports.py
+      --deselect=tests/api/test_threads.py::test_threads_are_few_and_sleep
+      --deselect=tests/api/test_threads.py::test_when_no_thread_can_be_started)
+    ;;
+  tsan)
+    export LD_PRELOAD="$(runtime libtsan.so)"
+    export TSAN_OPTIONS="suppressions=$PWD/scripts/sanitizers/tsan.supp:halt_on_error=0:exitcode=66:second_deadlock_stack=1"
+    # Everything that starts threads; a program that forks beside threads is what TSan cannot follow.
+    tests=(tests/api/test_threads.py tests/core/test_model.py tests/invariance/test_batching.py
+      tests/tokenization/test_tokenizer_threads.py tests/reliability/test_threads.py
+      --deselect=tests/api/test_threads.py::test_threads_are_few_and_sleep
+      --deselect=tests/api/test_threads.py::test_when_no_thread_can_be_started)
+    ;;
+  *)
+    echo "usage: scripts/sanitize.sh asan|tsan [pytest arguments]" >&2
+    exit 2
+    ;;
+esac
+[[ $# -gt 0 ]] && tests=("$@")
+exec setarch --addr-no-randomize python -m pytest "${plugins[@]}" "${tests[@]}"

@@ -1,0 +1,1 @@
+"""Memory, threads, forks and faults: what a long-lived process has to trust."""

@@ -1,0 +1,156 @@
+"""What the package holds: bounded workspaces, and nothing that grows."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import pytest
+
+from api.child import run_child
+from api.tiny_model import write_tiny_model
+from bge_micro import MemoryUsage, SentenceTransformer
+from reliability.soak import COUNTS
+
+linux_only = pytest.mark.skipif(sys.platform != "linux", reason="reads Linux's /proc, sets limits")
+
+LONG = "word " * 600  # more than 512 tokens
+
+
+@pytest.fixture
+def model() -> SentenceTransformer:
+    return SentenceTransformer(threads=1)
+
+
+@pytest.fixture(scope="session")
+def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_tiny_model(tmp_path_factory.mktemp("models") / "tiny")
+
+
+def test_what_a_model_holds(model: SentenceTransformer) -> None:
+    usage = model.memory_usage()
+    assert isinstance(usage, MemoryUsage)
+    # The linears' 5.3 M weights are a byte each; the words' 11.7 M too, the positions' four.
+    assert 5_300_000 < usage.packed < 7_500_000
+    assert 17_500_000 < usage.checkpoint < 18_500_000
+    assert usage.workspaces == 0
+    floats = SentenceTransformer(compute_type="float32").memory_usage()
+    assert floats.packed > 21_000_000
+
+
+def test_workspaces_depend_on_the_longest_text_not_on_how_many(model: SentenceTransformer) -> None:
+    model.encode("a few words")
+    short = model.memory_usage().workspaces
+    model.encode(["a few words"] * 3)
+    model.encode(LONG)
+    long = model.memory_usage().workspaces
+    assert 0 < short < long < 8_000_000
+    model.encode([LONG] * 3 + ["a few words"] * 3000)
+    assert model.memory_usage().workspaces == long
+    model.encode([LONG] * 6, threads=3)
+    assert long < model.memory_usage().workspaces <= 3 * long
+
+
+def test_workspaces_are_as_many_as_were_at_work_at_once(model: SentenceTransformer) -> None:
+    model.encode(LONG)
+    one = model.memory_usage().workspaces
+    at_work = [threading.Thread(target=model.encode, args=([LONG] * 2,)) for _ in range(4)]
+    for _ in range(3):
+        for thread in at_work:
+            thread.start()
+        for thread in at_work:
+            thread.join()
+        at_work = [threading.Thread(target=model.encode, args=([LONG] * 2,)) for _ in range(4)]
+    assert one <= model.memory_usage().workspaces <= 4 * one
+
+
+def test_trim(model: SentenceTransformer) -> None:
+    expected = model.encode(["a text", LONG])
+    packed = model.memory_usage().packed
+    model.trim()
+    assert model.memory_usage() == MemoryUsage(model.memory_usage().checkpoint, packed, 0)
+    assert model.encode(["a text", LONG]).tobytes() == expected.tobytes()
+    model.trim()
+    model.trim()
+
+
+def test_trim_while_others_encode(model: SentenceTransformer) -> None:
+    texts = [LONG, "a text", "another one of some more words"]
+    expected = model.encode(texts).tobytes()
+    over = threading.Event()
+
+    def trim() -> None:
+        while not over.is_set():
+            model.trim()
+            assert model.memory_usage().workspaces < 100_000_000
+
+    trimmer = threading.Thread(target=trim)
+    trimmer.start()
+    try:
+        for threads in (1, 2, 3) * 5:
+            assert model.encode(texts, threads=threads).tobytes() == expected
+    finally:
+        over.set()
+        trimmer.join()
+    model.trim()
+    assert model.memory_usage().workspaces == 0
+
+
+@linux_only
+def test_trimmed_memory_goes_back_to_the_system() -> None:
+    program = """
+        import json
+        from bge_micro import SentenceTransformer
+        from reliability.soak import resident_kb
+
+        model = SentenceTransformer()
+        model.encode("warm")
+        model.trim()
+        before = resident_kb()
+        model.encode(["word " * 600] * 24, threads=6)
+        during, held = resident_kb(), model.memory_usage().workspaces // 1024
+        model.trim()
+        print(json.dumps([held, during - before, during - resident_kb()]))
+    """
+    held, grown, freed = run_child(program, environ={"PYTHONPATH": "tests"})
+    assert held > 10_000
+    assert grown >= held * 0.8
+    assert freed >= held * 0.8
+
+
+def soak(*arguments: str) -> list[int]:
+    """Run soak.py; return the resident memory, in KB, after each tenth of the work."""
+    done = subprocess.run(
+        [sys.executable, "-m", "reliability.soak", *arguments],
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    print(done.stdout)
+    resident: list[int] = json.loads(done.stdout)["resident_kb"]
+    return resident
+
+
+def assert_flat(resident: list[int], allowed_kb: int) -> None:
+    """Compare the second half of a run with its first."""
+    assert max(resident[5:]) - max(resident[:5]) <= allowed_kb, resident
+
+
+@linux_only
+@pytest.mark.parametrize(("what", "count"), [("texts", 8000), ("threads", 800), ("loads", 150)])
+def test_nothing_grows(what: str, count: int, tiny: Path) -> None:
+    # A leak of 64 bytes an item would not show in so few; what the slow test allows does.
+    assert_flat(soak(what, str(count), "--folder", str(tiny)), 1024)
+
+
+@linux_only
+@pytest.mark.slow
+@pytest.mark.parametrize("what", COUNTS)
+def test_nothing_grows_in_the_long_run(what: str) -> None:
+    assert_flat(soak(what), 2048)
