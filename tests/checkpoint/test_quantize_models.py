@@ -277,6 +277,7 @@ def test_minilm_in_int8() -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.filterwarnings("ignore")  # theirs and torch's
 def test_minilm_against_sentence_transformers(tmp_path: Path) -> None:
     library = pytest.importorskip("sentence_transformers", reason="needs sentence-transformers")
     folder = minilm_folder()

@@ -36,6 +36,6 @@ def smoothing_factor(
         factor = np.sqrt(ratio)
         if strong:
             factor = np.sqrt(factor / input_peaks)
-    factor[~(ratio > 0) | ~np.isfinite(factor)] = 1.0  # either is zero: nothing to even out
+    factor[~(ratio > 0) | ~np.isfinite(ratio)] = 1.0  # either is zero: nothing to even out
     clipped: Floats = np.clip(factor, _SMALLEST, _LARGEST).astype(np.float32)
     return clipped
