@@ -141,7 +141,8 @@ class Index:
             ValueError: The folder is damaged, or another model made it.
         """
         saved: IndexFolder = open_index(folder)
-        index = cls(model, **saved.options)
+        made_with = saved.options
+        index = cls(model, truncate_dim=made_with["truncate_dim"], precision=made_with["precision"])
         check_space(folder, saved.space_id, index.space_id)
         index.texts, index._blocks = saved.texts, [saved.vectors]
         return index
