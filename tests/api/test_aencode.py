@@ -52,9 +52,7 @@ def test_the_loop_goes_on(model: SentenceTransformer) -> None:
         await work
         return ticks
 
-    start = time.perf_counter()
-    ticks = asyncio.run(run())
-    assert ticks >= 0.1 * (time.perf_counter() - start) / 0.005
+    assert asyncio.run(run()) >= 20  # a loop that is blocked comes to two or three
 
 
 def test_cancelled_it_has_ended(model: SentenceTransformer) -> None:

@@ -74,6 +74,9 @@ def test_damaged_folders(model: SentenceTransformer, tmp_path: Path) -> None:
     (folder / "index.json").write_text(json.dumps(facts | {"format": 2}))
     with pytest.raises(ValueError, match="format 2, expected 1"):
         Index.load(folder, model)
+    (folder / "index.json").write_text(json.dumps(facts | {"options": {}}))
+    with pytest.raises(ValueError, match="expected truncate_dim and precision"):
+        Index.load(folder, model)
     (folder / "index.json").write_text("{")
     with pytest.raises(ValueError, match="the index is damaged"):
         Index.load(folder, model)

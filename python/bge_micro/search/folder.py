@@ -158,6 +158,8 @@ def open_index(folder: str | Path) -> IndexFolder:
             raise ValueError(f"format {facts['format']}, expected {_FORMAT}")
         vectors = np.load(folder / _VECTORS_FILE, mmap_mode="r", allow_pickle=False)
         texts = TextLines(folder / _TEXTS_FILE)
+        if not {"truncate_dim", "precision"} <= facts["options"].keys():
+            raise ValueError(f"options {facts['options']}, expected truncate_dim and precision")
         if not len(vectors) == len(texts) == facts["rows"]:
             raise ValueError(
                 f"{len(vectors)} vectors and {len(texts)} texts, expected {facts['rows']}"
