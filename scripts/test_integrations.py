@@ -99,8 +99,13 @@ def run_group(group: Group, wheel: Path, folder: Path) -> bool:
         ["pytest", "-q", tests],  # fails (5) if the whole file skips
         ["pytest", "-q", "tests/api/test_code_blocks.py"],
     )
+    # As if activated: Spark's workers are the python3 of PATH.
+    environment = {**os.environ, "PATH": os.pathsep.join([str(python.parent), os.environ["PATH"]])}
     return all(
-        subprocess.run([python, "-m", *command], cwd=REPOSITORY, check=False).returncode == 0
+        subprocess.run(
+            [python, "-m", *command], cwd=REPOSITORY, env=environment, check=False
+        ).returncode
+        == 0
         for command in commands
     )
 

@@ -56,7 +56,8 @@ def test_prompts_of_the_model_are_used(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_equal_settings_share_one_model_while_somebody_holds_it() -> None:
-    first, second, other = HeldModel(threads=3), HeldModel(threads=3), HeldModel(threads=4)
+    first, other = HeldModel(threads=3), HeldModel(threads=4)
+    second = HeldModel(threads=3, precision="int8", normalize_embeddings=False)
     with ThreadPoolExecutor(4) as executor:
         models = list(executor.map(lambda held: held.model, [first, second, first, other]))
     assert models[0] is models[1] is models[2] is not models[3]

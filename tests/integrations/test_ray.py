@@ -63,20 +63,17 @@ def test_batches_of_arrays(dataset: Path) -> None:
     assert found == expected_bytes(precision="int8")
 
 
-class ReportThreads(EmbedBatches):
-    """Adds, besides the vectors, what the actor's engine runs with."""
-
-    def __call__(self, batch: Any) -> Any:
-        threads = np.full(len(batch["id"]), self._held.model.threads)
-        return {**super().__call__(batch), "threads": threads}
-
-
 @pytest.mark.parametrize(("cpus", "settings", "threads"), [
     (3, {}, 3), (0.5, {}, 1), (3, {"threads": 2}, 2),
 ])  # fmt: skip
 def test_threads_are_the_cpus_of_the_actor(
     dataset: Path, cpus: float, settings: dict[str, Any], threads: int
 ) -> None:
+    class ReportThreads(EmbedBatches):  # local, so that it travels by value
+        def __call__(self, batch: Any) -> Any:
+            threads = np.full(len(batch["id"]), self._held.model.threads)
+            return {**super().__call__(batch), "threads": threads}
+
     rows = (
         ray.data.read_parquet(str(dataset))
         .limit(10)

@@ -6,7 +6,6 @@ import shutil
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -15,6 +14,7 @@ if not shutil.which("java"):
     pytest.skip("Spark needs Java: no java on PATH", allow_module_level=True)
 
 import numpy as np
+import pandas
 from pyspark.sql import SparkSession
 from pyspark.sql.functions import pandas_udf
 
@@ -29,10 +29,11 @@ TASK_CPUS = 2
 
 @pytest.fixture(scope="module")
 def spark(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SparkSession]:
+    environment = pytest.MonkeyPatch()
+    environment.setenv("PYSPARK_PYTHON", sys.executable)  # otherwise the python3 of PATH
     session = (
         SparkSession.builder.master("local[4]")
         .config("spark.task.cpus", TASK_CPUS)
-        .config("spark.pyspark.python", sys.executable)
         .config("spark.ui.enabled", "false")
         .config("spark.driver.bindAddress", "127.0.0.1")
         .config("spark.driver.host", "127.0.0.1")
@@ -42,6 +43,7 @@ def spark(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SparkSession]:
     )
     yield session
     session.stop()
+    environment.undo()
 
 
 @pytest.fixture(scope="module")
@@ -81,7 +83,7 @@ def test_one_model_a_worker_with_the_cpus_of_a_task(spark: SparkSession, dataset
     embed = embed_udf().func
 
     @pandas_udf("string")
-    def report(batches: Iterator[Any]) -> Iterator[Any]:
+    def report(batches: Iterator[pandas.Series]) -> Iterator[pandas.Series]:
         import os
 
         from bge_micro.integrations import held
@@ -91,7 +93,6 @@ def test_one_model_a_worker_with_the_cpus_of_a_task(spark: SparkSession, dataset
             threads = [model.threads for model in held._loaded.values()]
             yield texts.map(lambda _: f"{os.getpid()} {threads}")  # noqa: B023
 
-    report.func.__annotations__ = embed.__annotations__
     frame = spark.read.parquet(str(dataset)).repartition(8)
     reports = {row["r"] for row in frame.select(report("text").alias("r")).collect()}
     workers = {line.split()[0] for line in reports}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Sequence
-from dataclasses import asdict, astuple, dataclass, fields
+from dataclasses import asdict, dataclass, fields
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 from weakref import WeakValueDictionary
@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from bge_micro import SentenceTransformer
+
+_OPTIONS_OF_ENCODE = ("normalize_embeddings", "precision")
 
 # A process needs one engine for equal settings, however many objects of however many frameworks
 # hold it. A model goes when its last holder goes.
@@ -63,20 +65,14 @@ class HeldModel:
         """The model, loaded by whoever asks first; it is shared, so its settings must stay."""
         from bge_micro import SentenceTransformer
 
+        settings = {
+            name: value for name, value in asdict(self).items() if name not in _OPTIONS_OF_ENCODE
+        }
+        key = tuple(settings.values())
         with _loading:
-            model = _loaded.get(astuple(self))
+            model = _loaded.get(key)
             if model is None:
-                model = SentenceTransformer(
-                    self.model_name_or_path,
-                    truncate_dim=self.truncate_dim,
-                    compute_type=self.compute_type,
-                    threads=self.threads,
-                    truncation=self.truncation,
-                    cache_folder=self.cache_folder,
-                    revision=self.revision,
-                    source=self.source,
-                )
-                _loaded[astuple(self)] = model
+                model = _loaded[key] = SentenceTransformer(**settings)
         return model
 
     @property
@@ -119,7 +115,7 @@ class HeldModel:
         return vector
 
     def _options(self) -> dict[str, Any]:
-        return {"normalize_embeddings": self.normalize_embeddings, "precision": self.precision}
+        return {name: getattr(self, name) for name in _OPTIONS_OF_ENCODE}
 
     def __getstate__(self) -> dict[str, Any]:
         """Pickle the settings; the model is made anew elsewhere, when it is needed there."""

@@ -53,11 +53,11 @@ def embed_udf(model_name_or_path: str = "bge-micro-v2", **settings: Any) -> Any:
         context = TaskContext.get()
         worker = _of_this_worker(held, context.cpus() if context else None)
         for texts in batches:
-            present = texts[texts.notna()]
-            vectors = list(worker.documents(present))
-            yield pandas.Series(vectors, index=present.index, dtype=object).reindex(texts.index)
+            present = texts.notna()
+            vectors = iter(worker.documents(texts[present]))
+            rows = [next(vectors) if there else None for there in present]
+            yield pandas.Series(rows, index=texts.index, dtype=object)
 
-    embed.__annotations__ = {"batches": Iterator[pandas.Series], "return": Iterator[pandas.Series]}
     return pandas_udf(embed, _SQL_TYPES[held.precision])
 
 
