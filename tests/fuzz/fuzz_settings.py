@@ -22,8 +22,8 @@ with atheris.instrument_imports(include=["bge_micro.checkpoint"]):
     from bge_micro.checkpoint.modules import (
         POOLINGS,
         SIMILARITY_FUNCTIONS,
-        Modules,
         ModelSettings,
+        Modules,
         TransformerSettings,
         read_model_settings,
         read_modules,
@@ -40,7 +40,7 @@ _FOLDER = Path(tempfile.mkdtemp(prefix="bge-micro-fuzz-", dir=_PLACE))
 def check_config(config: EncoderConfig) -> None:
     assert config.hidden == config.heads * config.head_size
     assert config.hidden % 64 == config.intermediate % 64 == config.head_size % 16 == 0
-    assert 1 <= min(config.layers, config.vocab, config.positions, config.token_types)
+    assert min(config.layers, config.vocab, config.positions, config.token_types) >= 1
     assert max(config.hidden, config.intermediate) <= 32768
     assert 0 < config.layer_norm_eps <= 1
     assert type(config.layer_norm_eps) is float
@@ -117,7 +117,8 @@ def fuzz(data: bytes) -> None:
     try:
         found = read()
     except CheckpointError as error:
-        assert str(_FOLDER) in str(error), "the message names the file"
+        if str(_FOLDER) not in str(error):
+            raise AssertionError("the message does not name the file") from error
         return
     check(found)
 

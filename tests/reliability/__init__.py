@@ -1,1 +1,1 @@
-"""Memory, threads, forks and faults: what makes the package worth trusting in a long-lived process."""
+"""Memory, threads, forks and faults: what a long-lived process lives by."""

@@ -1,4 +1,4 @@
-"""What the package holds: bounded workspaces, nothing that grows, MemoryError where none is left."""
+"""Bounded workspaces, nothing that grows, and MemoryError where no memory is left."""
 
 from __future__ import annotations
 
@@ -19,6 +19,8 @@ from reliability.soak import COUNTS
 linux_only = pytest.mark.skipif(sys.platform != "linux", reason="reads Linux's /proc, sets limits")
 
 LONG = "word " * 600  # more than 512 tokens
+# For programs that import this folder's modules.
+SEE_TESTS = {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
 
 
 @pytest.fixture
@@ -116,7 +118,7 @@ def test_trimmed_memory_goes_back_to_the_system() -> None:
         model.trim()
         print(json.dumps([held, during - before, during - resident_kb()]))
     """
-    held, grown, freed = run_child(program, environ={"PYTHONPATH": "tests"})
+    held, grown, freed = run_child(program, environ=SEE_TESTS)
     assert held > 10_000
     assert grown >= held * 0.8
     assert freed >= held * 0.8
@@ -126,7 +128,7 @@ def soak(*arguments: str) -> list[int]:
     """Run soak.py; return the resident memory, in KB, after each tenth of the work."""
     done = subprocess.run(
         [sys.executable, "-m", "reliability.soak", *arguments],
-        env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
+        env={**os.environ, **SEE_TESTS},
         capture_output=True,
         text=True,
         check=False,
@@ -169,6 +171,7 @@ STARVED = """
             return int(file.read().split()[0]) * resource.getpagesize()
 
     def outcome(work, extra):
+        core.trim()
         resource.setrlimit(resource.RLIMIT_AS, (address_space() + extra, hard))
         try:
             result = work()
@@ -193,7 +196,6 @@ STARVED = """
 
     def encode(model=core, threads=1):
         out.fill(np.nan)
-        model.trim()
         model.encode(ids, offsets, pooling="mean", dimensions=384, normalize=False,
                      precision="float32", threads=threads, vectors=out)
         return out.tobytes()
@@ -217,9 +219,8 @@ STARVED = """
 
 
 @linux_only
-@pytest.mark.parametrize("arena_max", ["1", ""])
-def test_without_memory_there_is_memory_error(arena_max: str) -> None:
-    environ = {"MALLOC_ARENA_MAX": arena_max} if arena_max else {}
-    found = run_child(STARVED, environ=environ, timeout=300)
+def test_without_memory_there_is_memory_error() -> None:
+    # Large pieces are mapped each by itself, so that what is freed is not there for the next try.
+    found = run_child(STARVED, environ={"MALLOC_MMAP_THRESHOLD_": "65536"}, timeout=600)
     both = ["MemoryError", "equal"]
     assert found == {"load": both, "one thread": both, "three threads": both, "afterwards": True}

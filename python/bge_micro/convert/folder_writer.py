@@ -110,7 +110,7 @@ def _new_folder(out: Path) -> Iterator[Path]:
         _rename(partial, out)
     except BaseException as error:
         shutil.rmtree(partial, ignore_errors=True)
-        if isinstance(error, OSError) and error.filename is None:
+        if isinstance(error, OSError) and error.errno and not error.filename:
             error.filename = str(partial)  # a full disk does not say which file did not fit
         raise
 
