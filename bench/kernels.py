@@ -1,13 +1,13 @@
 """Each kernel's multiply-adds a second, as a share of what its instruction can do here.
 
-The probe runs next to the kernel in every round, because a machine's clock does not stand still.
+The probe runs next to the kernel in every round, because a machine's clock is not always the same.
 A linear's share counts the tile and its conversion to float: no GELU, no quantising of its input.
 Its weights stay in the cache, as they do from block to block where the cache is large enough.
 """
 
 from __future__ import annotations
 
-import time
+import statistics
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -15,7 +15,7 @@ import numpy as np
 
 from bench.files import HEADS, HIDDEN
 from bench.peak import INSTRUCTIONS, INTERMEDIATE, Instruction, PeakProbe
-from bench.stats import Summary, summary
+from bench.stats import Summary, seconds_of, summary
 
 # (inner, outer) of the model's four linears: query, key and value; attention output; up; down.
 SHAPES = (
@@ -26,7 +26,8 @@ SHAPES = (
 )
 ROWS = (15, 23, 48, 128, 300)
 ATTENTION_TOKENS = (23, 128, 300, 512)
-SECONDS = 0.005  # of kernel, then of probe, in a round
+Run = Callable[[int], list[float]]  # seconds of each of so many calls
+SECONDS = 0.005  # of kernel, then of probe, in a round; a round's figure is its median call
 
 
 @dataclass(frozen=True)
@@ -79,17 +80,16 @@ def _speed(
     kernel: str,
     shape: str,
     rows: int,
-    run: Callable[[int], float],
+    run: Run,
     work: int,
     instruction: Instruction,
     probe: PeakProbe,
     rounds: int,
 ) -> KernelSpeed:
-    run(1)
-    repeats = max(1, round(SECONDS / run(3)))
+    calls = max(3, round(SECONDS / min(run(5))))
     rates, peaks = [], []
     for _ in range(rounds):
-        rates.append(work / run(repeats))
+        rates.append(work / statistics.median(run(calls)))
         peaks.append(probe.multiply_adds(instruction, SECONDS))
     shares = [rate / peak for rate, peak in zip(rates, peaks, strict=True)]
     return KernelSpeed(
@@ -97,7 +97,7 @@ def _speed(
     )
 
 
-def _linear(isa: str, compute: str, rows: int, inner: int, outer: int) -> Callable[[int], float]:
+def _linear(isa: str, compute: str, rows: int, inner: int, outer: int) -> Run:
     from bge_micro._core import kernels
 
     rng = np.random.default_rng(0)
@@ -112,16 +112,12 @@ def _linear(isa: str, compute: str, rows: int, inner: int, outer: int) -> Callab
     return lambda n: kernels.linear_seconds(isa, compute, x, codes, scale, bias, n)
 
 
-def _attention(isa: str, compute: str, tokens: int) -> Callable[[int], float]:
+def _attention(isa: str, compute: str, tokens: int) -> Run:
     from bge_micro._core import kernels
 
     rng = np.random.default_rng(0)
     qkv = rng.standard_normal((tokens, 3 * HIDDEN), np.float32)
 
-    def run(repeats: int) -> float:
-        begin = time.perf_counter()
-        for _ in range(repeats):
-            kernels.attention(isa, compute, qkv, HEADS)
-        return (time.perf_counter() - begin) / repeats
-
-    return run
+    return lambda n: [
+        seconds_of(lambda: kernels.attention(isa, compute, qkv, HEADS)) for _ in range(n)
+    ]

@@ -13,9 +13,10 @@ def cpu_name() -> str:
         text = Path("/proc/cpuinfo").read_text(encoding="utf-8")
     except OSError:
         return platform.processor() or platform.machine()
-    fields = dict(
-        (part.strip() for part in line.split(":", 1)) for line in text.splitlines() if ":" in line
-    )
+    fields: dict[str, str] = {}
+    for line in text.splitlines():
+        field, _, value = line.partition(":")
+        fields[field.strip()] = value.strip()
     name = fields.get("model name", platform.machine())
     numbers = [
         f"{field} {fields[field]}"

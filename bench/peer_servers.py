@@ -1,8 +1,8 @@
-"""Servers to compare `bge-micro serve` with, on the same HTTP stack; `server_load.py` starts them.
+"""Servers to compare `bge-micro serve` with, on the same HTTP stack; `server_load` starts them.
 
-python bench/peer_servers.py noop PORT
-python bench/peer_servers.py onnx PORT THREADS model_quantized.onnx
-python bench/peer_servers.py onnx-batched PORT THREADS model_quantized.onnx
+python -m bench.peer_servers noop PORT
+python -m bench.peer_servers onnx PORT THREADS model_quantized.onnx FOLDER
+python -m bench.peer_servers onnx-batched PORT THREADS model_quantized.onnx FOLDER
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import sys
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -17,17 +18,23 @@ from typing import Any
 import numpy as np
 import orjson
 import uvicorn
-from onnx_encoder import onnx_runtime
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from bench.files import ModelFiles
+from bench.sides.base import Side, Vectors
+from bench.sides.onnx_runtime import load
 from bge_micro import SentenceTransformer
 from bge_micro.server.app import build_app
 from bge_micro.server.limits import Limits
+from bge_micro.server.logs import start_logging
 from bge_micro.server.service import Service
 from bge_micro.tokenization import RaggedBatch
+
+# ONNX Runtime's best for texts of these lengths.
+BATCH = 32
 
 
 def service() -> Service:
@@ -40,64 +47,72 @@ def noop() -> Any:
     ours = service()
     width = ours.encoder.dimensions
 
-    def batch_of(rows: Any, kind: Any) -> RaggedBatch:
-        offsets = np.arange(len(rows) + 1, dtype=np.int64)
-        return RaggedBatch(np.empty(0, np.int32), offsets, np.zeros(len(rows), np.bool_))
+    def encode(batch: RaggedBatch, form: Any) -> Vectors:
+        return np.full((len(batch.truncated), width), 0.05, np.float32)
 
-    def encode(batch: RaggedBatch, form: Any) -> Any:
-        return np.zeros((len(batch.truncated), width), np.float32)
-
-    ours.encoder.batch_of = batch_of  # type: ignore[method-assign]
+    ours.encoder.batch_of = lambda rows, kind: batch_of_nothing(rows)  # type: ignore[method-assign]
     ours.encoder.encode = encode  # type: ignore[method-assign]
     return build_app(ours)
 
 
-def onnx(path: Path, threads: int) -> Any:
+def unit_vectors(side: Side, texts: Sequence[str]) -> Vectors:
+    """Return vectors of unit length."""
+    vectors = side.encode(texts, BATCH)
+    unit: Vectors = vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+    return unit
+
+
+def onnx(files: ModelFiles, threads: int) -> Any:
     """Return a minimal server as people write it: each request is a run, in a pool of threads.
 
     One run takes one thread, which at many clients serves more requests than runs that share all.
     """
-    encode = onnx_runtime(path, threads=1)
+    side = load(files, 1, "int8")
     pool = ThreadPoolExecutor(threads)
 
-    def answer(texts: list[str]) -> bytes:
-        vectors = encode(texts)
-        vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+    def answer(texts: list[str], as_base64: bool) -> bytes:
         data = [
-            {"object": "embedding", "index": row, "embedding": base64.b64encode(vector).decode()}
-            for row, vector in enumerate(vectors)
+            {
+                "object": "embedding",
+                "index": row,
+                "embedding": base64.b64encode(vector).decode() if as_base64 else vector,
+            }
+            for row, vector in enumerate(unit_vectors(side, texts))
         ]
         usage = {"prompt_tokens": 0, "total_tokens": 0}
-        return orjson.dumps({"object": "list", "data": data, "model": "onnx", "usage": usage})
+        body = {"object": "list", "data": data, "model": "onnx", "usage": usage}
+        return orjson.dumps(body, option=orjson.OPT_SERIALIZE_NUMPY)
 
     async def embeddings(request: Request) -> Response:
-        given = orjson.loads(await request.body())["input"]
-        texts = [given] if isinstance(given, str) else given
-        body = await asyncio.get_running_loop().run_in_executor(pool, answer, texts)
+        fields = orjson.loads(await request.body())
+        texts = [fields["input"]] if isinstance(fields["input"], str) else fields["input"]
+        as_base64 = fields["encoding_format"] == "base64"
+        loop = asyncio.get_running_loop()
+        body = await loop.run_in_executor(pool, answer, texts, as_base64)
         return Response(body, media_type="application/json")
 
     return Starlette(routes=[Route("/v1/embeddings", embeddings, methods=["POST"])])
 
 
-def onnx_batched(path: Path, threads: int) -> Any:
+def onnx_batched(files: ModelFiles, threads: int) -> Any:
     """Return our own application and queue around ONNX Runtime, which then sees whole batches."""
     ours = service()
-    encode_texts = onnx_runtime(path, threads=threads)
-
-    def batch_of(rows: Any, kind: Any) -> Any:
-        offsets = np.arange(len(rows) + 1, dtype=np.int64)
-        batch = RaggedBatch(np.empty(0, np.int32), offsets, np.zeros(len(rows), np.bool_))
-        texts.append(rows)
-        return batch
-
-    def encode(batch: RaggedBatch, form: Any) -> Any:
-        vectors = encode_texts(texts.pop())
-        return vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
-
+    side = load(files, threads, "int8")
     texts: list[list[str]] = []
+
+    def batch_of(rows: Any, kind: Any) -> RaggedBatch:
+        texts.append(rows)
+        return batch_of_nothing(rows)
+
     ours.encoder.batch_of = batch_of  # type: ignore[method-assign]
-    ours.encoder.encode = encode  # type: ignore[method-assign]
+    ours.encoder.encode = lambda batch, form: unit_vectors(side, texts.pop())  # type: ignore[method-assign]
     return build_app(ours)
+
+
+def batch_of_nothing(rows: Sequence[str]) -> RaggedBatch:
+    """Return a batch of as many texts, without tokens."""
+    offsets = np.zeros(len(rows) + 1, np.int64)
+    return RaggedBatch(np.empty(0, np.int32), offsets, np.zeros(len(rows), np.bool_))
 
 
 def main() -> None:
@@ -107,8 +122,9 @@ def main() -> None:
         app = noop()
     else:
         make = {"onnx": onnx, "onnx-batched": onnx_batched}[kind]
-        app = make(Path(rest[1]), int(rest[0]))
-    uvicorn.run(app, port=int(port), access_log=False, log_level="warning", ws="none")
+        app = make(ModelFiles(Path(rest[1]), Path(rest[2])), int(rest[0]))
+    start_logging("info")
+    uvicorn.run(app, port=int(port), access_log=False, log_config=None, ws="none")
 
 
 if __name__ == "__main__":

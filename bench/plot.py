@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import matplotlib as mpl
 from matplotlib.axes import Axes
@@ -12,7 +13,7 @@ from matplotlib.ticker import FuncFormatter, NullLocator
 from bench.peak import all_multiply_adds
 from bench.results import Report
 from bench.sides import PEERS, our_name
-from bench.workloads import SWEEP_LENGTHS, Workload
+from bench.workloads import SWEEP_LENGTHS
 
 THREADS = 1
 OURS_COLOR, LIMIT_COLOR = "#c1121f", "#6c757d"
@@ -49,10 +50,10 @@ def plot(report: Report, path: Path) -> None:
     figure.savefig(path, dpi=130)
 
 
-def _style(side: str) -> dict[str, object]:
+def _style(side: str) -> dict[str, Any]:
     runtime = next((name for name in RUNTIME_COLORS if side.startswith(name)), "")
     exact = "float32" in side or runtime == "sentence-transformers"
-    style: dict[str, object] = {
+    style: dict[str, Any] = {
         "color": RUNTIME_COLORS.get(runtime, OURS_COLOR),
         "linestyle": "--" if exact else "-",
         "marker": "o",
@@ -72,7 +73,7 @@ def _points(report: Report, side: str, kind: str) -> list[tuple[float, float]]:
         speed = report.speed(THREADS, workload, side)
         if speed:
             scale = 1e3 if kind == "alone" else 1.0
-            points.append((_workload(report, workload).mean_tokens, speed.median * scale))
+            points.append((report.workload(workload).mean_tokens, speed.median * scale))
     return points
 
 
@@ -84,10 +85,10 @@ def _limits(report: Report, latency: Axes, throughput: Axes) -> None:
     seconds = [all_multiply_adds(length) / peak.median for length in SWEEP_LENGTHS]
     rates = [length / s for length, s in zip(SWEEP_LENGTHS, seconds, strict=True)]
     label = f"limit: all multiply-adds at the peak of {report.int8_instruction}"
-    style = {"color": LIMIT_COLOR, "linewidth": 1.2, "zorder": 1}
+    style: dict[str, Any] = {"color": LIMIT_COLOR, "linewidth": 1.2, "zorder": 1}
     latency.plot(SWEEP_LENGTHS, [1e3 * s for s in seconds], label=label, **style)
     throughput.plot(SWEEP_LENGTHS, rates, label=label, **style)
-    shade = {"color": LIMIT_COLOR, "alpha": 0.15, "linewidth": 0}
+    shade: dict[str, Any] = {"color": LIMIT_COLOR, "alpha": 0.15, "linewidth": 0}
     latency.fill_between(SWEEP_LENGTHS, [1e3 * s for s in seconds], [1e-9] * len(seconds), **shade)
     throughput.fill_between(SWEEP_LENGTHS, rates, [1e9] * len(rates), **shade)
     low = min(1e3 * s for s in seconds)
@@ -110,7 +111,3 @@ def _finish(axes: Axes, title: str, label: str) -> None:
     axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,g}"))
     axes.grid(visible=True, which="major", alpha=0.25)
     axes.spines[["top", "right"]].set_visible(False)
-
-
-def _workload(report: Report, name: str) -> Workload:
-    return report.workload(name)

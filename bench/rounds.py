@@ -16,7 +16,7 @@ from bench.workloads import Workload
 # Below this a side computes something else, and its speed means nothing. Peers that round to 8 bits
 # reach 0.998.
 LEAST_COSINE = 0.98
-AGREEMENT_TEXTS = 16  # of each workload
+AGREEMENT_TEXTS = 8  # of each workload in the tables
 # Thread pools spin for up to 0.2 s after a call; nobody shall do so on the next side's time.
 REST_SECONDS = 0.3
 # Float32 sides and the points of the plot take most of the time and spread less: they run in every
@@ -75,7 +75,7 @@ def measure(
         say: Told what is going on.
     """
     results = Results(len(cpus))
-    texts = [text for workload in workloads for text in workload.texts[:AGREEMENT_TEXTS]]
+    texts = [text for w in workloads if not w.sweep for text in w.texts[:AGREEMENT_TEXTS]]
     with RemoteSide(reference, files, cpus) as side:
         expected = side.vectors(texts)
     with ExitStack() as stack:

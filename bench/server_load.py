@@ -1,6 +1,6 @@
 """Load `bge-micro serve`, and the same HTTP stack around ONNX Runtime, from this machine.
 
-    python bench/server_load.py model_quantized.onnx
+    python -m bench.server_load --onnx model_quantized.onnx
 
 Each round loads each server in turn, for one short text a request and for 32 sentences a request.
 Medians over the rounds are printed. Client and servers share the CPUs, as the rates then say.
@@ -21,16 +21,16 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import onnxruntime
 import uvloop
-from load import Load, load, post
-from machine import cpu_name
-from texts import sentences
 
 import bge_micro
-
-SERVERS = Path(__file__).with_name("peer_servers.py")
+from bench import machine
+from bench.files import ModelFiles
+from bench.load import Load, load, post
+from bench.texts import queries, sentences
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,11 @@ class Side:
 @contextmanager
 def started(command: Sequence[str], port: int) -> Iterator[Side]:
     """Start a server, wait until it answers, and end it."""
-    with subprocess.Popen([sys.executable, *command], stderr=subprocess.DEVNULL) as process:
+    # What is best for a runtime that tokenizes in threads of its own; ours does so by itself.
+    environment = {**os.environ, "TOKENIZERS_PARALLELISM": "false"}
+    with subprocess.Popen(
+        [sys.executable, *command], stderr=subprocess.DEVNULL, env=environment
+    ) as process:
         try:
             deadline = time.monotonic() + 60
             while time.monotonic() < deadline and process.poll() is None:
@@ -90,7 +94,7 @@ def bare_rate(model: bge_micro.SentenceTransformer, texts: Sequence[str], second
 def main() -> None:
     """Measure, and print tables in Markdown."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("onnx", type=Path, help="the hub's onnx/model_quantized.onnx")
+    parser.add_argument("--onnx", type=Path, required=True, help="the hub's model_quantized.onnx")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--seconds", type=float, default=3.0, help="of each load (default: 3)")
     parser.add_argument("--clients", type=int, default=64)
@@ -99,7 +103,7 @@ def main() -> None:
 
     model = bge_micro.SentenceTransformer()
     threads = str(model.threads)
-    short, long = sentences(7, 11, 100), sentences(10, 28, 640)
+    short, long = queries(100), sentences(640)
     workloads = {
         "1 short text": (short, [request(text, arguments.encoding_format) for text in short]),
         "32 sentences": (
@@ -107,29 +111,36 @@ def main() -> None:
             [request(long[row : row + 32], arguments.encoding_format) for row in range(0, 640, 32)],
         ),
     }
-    peers = {
-        "HTTP only": ["noop"],
-        "ONNX Runtime": ["onnx", threads, str(arguments.onnx)],
-        "ONNX Runtime in our queue": ["onnx-batched", threads, str(arguments.onnx)],
-    }
     print(
-        f"{cpu_name()}, {platform.system()}, Python {platform.python_version()}, "
+        f"{machine.cpu_name()}, {platform.system()}, Python {platform.python_version()}, "
         f"onnxruntime {onnxruntime.__version__}, bge-micro {bge_micro.__version__} ({model.isa}), "
         f"{threads} threads, {arguments.clients} clients, {arguments.rounds} rounds of "
         f"{arguments.seconds:g} s, vectors as {arguments.encoding_format}\n"
     )
     with ExitStack() as stack:
-        port = free_port()
-        ours = ["-m", "bge_micro", "serve", "--port", str(port), "--threads", threads]
-        sides = {"bge-micro serve": stack.enter_context(started(ours, port))}
-        for name, (kind, *rest) in peers.items():
-            port = free_port()
-            command = [str(SERVERS), kind, str(port), *rest]
-            sides[name] = stack.enter_context(started(command, port))
+        sides = start_sides(stack, arguments.onnx.resolve(strict=True), threads)
         for workload, (texts, requests) in workloads.items():
             print(f"{workload} a request:\n")
             measure(model, texts, requests, sides, arguments)
             print()
+
+
+def start_sides(stack: ExitStack, onnx: Path, threads: str) -> dict[str, Side]:
+    """Start every server until the stack ends."""
+    folder = stack.enter_context(TemporaryDirectory())
+    ModelFiles(onnx, Path(folder)).float_folder()  # for the tokenizer in it
+    commands = {
+        "bge-micro serve": ["bge_micro", "serve", "--threads", threads, "--port"],
+        "HTTP only": ["bench.peer_servers", "noop"],
+        "ONNX Runtime": ["bench.peer_servers", "onnx"],
+        "ONNX Runtime in our queue": ["bench.peer_servers", "onnx-batched"],
+    }
+    sides = {}
+    for name, command in commands.items():
+        port = free_port()
+        rest = [threads, str(onnx), folder] if "onnx" in command[-1] else []
+        sides[name] = stack.enter_context(started(["-m", *command, str(port), *rest], port))
+    return sides
 
 
 def measure(

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import statistics
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 
 from bench.sides.base import Side
+from bench.stats import seconds_of
 from bench.texts import Count, lognormal_lengths, queries, sentences, texts_of
 
 ONE_CALL, ONE_BY_ONE, WITH_IDLENESS = "one call", "one by one", "one by one, idle between"
@@ -52,8 +55,8 @@ def main_workloads(count: Count) -> list[Workload]:
         ("queries, 20 ms idle", short[:50], WITH_IDLENESS),
         ("sentences", sentences(2000), ONE_CALL),
         ("passages", texts_of([300] * 200, count), ONE_CALL),
-        ("512 tokens", texts_of([512] * 48, count), ONE_CALL),
-        ("mixed lengths", texts_of(lognormal_lengths(400), count), ONE_CALL),
+        ("512 tokens", texts_of([512] * 32, count), ONE_CALL),
+        ("mixed lengths", texts_of(lognormal_lengths(300), count), ONE_CALL),
     ]
     return [_workload(name, texts, style, count) for name, texts, style in sets]
 
@@ -72,25 +75,31 @@ def sweep_workloads(count: Count) -> list[Workload]:
 def run(side: Side, workload: Workload, batch_size: int) -> float:
     """Return the seconds of one run: of all texts, or the median text that comes alone."""
     if workload.style == ONE_CALL:
-        return _seconds(lambda: side.encode(workload.texts, batch_size))
+        return seconds_of(lambda: side.encode(workload.texts, batch_size))
     times = []
     for text in workload.texts:
         if workload.style == WITH_IDLENESS:
             time.sleep(IDLE_SECONDS)
-        times.append(_seconds(lambda text=text: side.encode([text], 1)))  # type: ignore[misc]
-    return sorted(times)[len(times) // 2]
+        times.append(seconds_of(partial(side.encode, [text], 1)))
+    return statistics.median(times)
 
 
 def best_batch_size(side: Side, workload: Workload) -> int:
-    """Return the batch size that is fastest on a part of the texts."""
-    if workload.is_latency or len(side.batch_sizes) == 1:
-        return side.batch_sizes[0]
-    # Enough for the largest batch, and a time that can be told apart.
-    texts = workload.texts[:: max(1, len(workload.texts) // 256)]
-    side.encode(texts[:8], 8)
-    times = {
-        size: _seconds(lambda size=size: side.encode(texts, size)) for size in side.batch_sizes
-    }  # type: ignore[misc]
+    """Return the batch size that is fastest on a part of the texts.
+
+    Sizes are tried upwards until one is clearly slower than the best before: time grows on either
+    side of it, by calls on one and by padding and caches on the other.
+    """
+    sizes = sorted(side.batch_sizes)
+    if workload.is_latency or len(sizes) == 1:
+        return sizes[0]
+    texts = workload.texts[:: max(1, len(workload.texts) // sizes[-1])]  # enough for the largest
+    side.encode(texts[: sizes[0]], sizes[0])
+    times: dict[int, float] = {}
+    for size in sizes:
+        times[size] = seconds_of(partial(side.encode, texts, size))
+        if times[size] > 1.05 * min(times.values()):
+            break
     return min(times, key=lambda size: times[size])
 
 
@@ -99,9 +108,3 @@ def _workload(
 ) -> Workload:
     mean = sum(map(count, texts)) / len(texts)
     return Workload(name, list(texts), style, mean, sweep)
-
-
-def _seconds(work: Callable[[], object]) -> float:
-    start = time.perf_counter()
-    work()
-    return time.perf_counter() - start

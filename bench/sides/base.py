@@ -74,7 +74,8 @@ def mean_pool(tokens: Vectors, mask: Ids) -> Vectors:
     weights = mask.astype(np.float32)
     # One small matrix product a text; (tokens * mask).sum(1) would write all of it once more.
     summed: Vectors = np.matmul(weights[:, None, :], tokens)[:, 0]
-    return summed / weights.sum(1, keepdims=True)
+    pooled: Vectors = summed / weights.sum(1, keepdims=True)
+    return pooled
 
 
 def load_tokenizer(files: ModelFiles) -> Tokenizer:

@@ -110,11 +110,13 @@ Floats linear(const std::string& isa, const std::string& compute_type, const Flo
   return out;
 }
 
-// Seconds of one call over all rows and panels, the mean of `repeats` calls: what the benchmark
-// compares with the machine's peak. Packing and preparing are done before, and stay out of it.
-double linear_seconds(const std::string& isa, const std::string& compute_type, const Floats& x,
-                      const py::array& weight, const std::optional<Floats>& scale,
-                      const Floats& bias, int repeats) {
+// Seconds of each of `calls` calls over all rows and panels, for the benchmark: single ones, so
+// that an interrupted call is an outlier. Packing and preparing are done before, and stay out of
+// it.
+std::vector<double> linear_seconds(const std::string& isa, const std::string& compute_type,
+                                   const Floats& x, const py::array& weight,
+                                   const std::optional<Floats>& scale, const Floats& bias,
+                                   int calls) {
   const KernelTable& kernels = select_kernels(isa);
   const bool int8 = to_compute(compute_type) == Compute::kInt8;
   const ComputeKernels& compute = int8 ? kernels.int8 : kernels.float32;
@@ -125,12 +127,15 @@ double linear_seconds(const std::string& isa, const std::string& compute_type, c
   const Operand input = prepared.operand(x, compute);
   const std::size_t stride = static_cast<std::size_t>(weight.shape(0));
   const AlignedBuffer out = poisoned(static_cast<std::size_t>(x.shape(0)) * stride * sizeof(float));
-  const auto begin = std::chrono::steady_clock::now();
-  for (int i = 0; i < repeats; ++i) {
+  std::vector<double> seconds;
+  for (int call = 0; call < calls; ++call) {
+    const auto begin = std::chrono::steady_clock::now();
     compute.linear(input, {0, rows_of(x)}, single.packed, {0, single.packed.panels},
                    Epilogue::kBias, out.as<float>(), stride);
+    const std::chrono::duration<double> duration = std::chrono::steady_clock::now() - begin;
+    seconds.push_back(duration.count());
   }
-  return std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count() / repeats;
+  return seconds;
 }
 
 Floats attention(const std::string& isa, const std::string& compute_type, const Floats& qkv,
@@ -203,8 +208,7 @@ void register_kernels(py::module_& module) {
               py::arg("weight"), py::arg("scale"), py::arg("bias"), py::arg("factor"),
               py::arg("gelu"), py::arg("rows"), py::arg("panels"));
   kernels.def("linear_seconds", &linear_seconds, py::arg("isa"), py::arg("compute_type"),
-              py::arg("x"), py::arg("weight"), py::arg("scale"), py::arg("bias"),
-              py::arg("repeats"));
+              py::arg("x"), py::arg("weight"), py::arg("scale"), py::arg("bias"), py::arg("calls"));
   kernels.def("attention", &attention, py::arg("isa"), py::arg("compute_type"), py::arg("qkv"),
               py::arg("heads"));
   kernels.def("add_norm", &add_norm, py::arg("isa"), py::arg("x"), py::arg("y"), py::arg("weight"),

@@ -3,11 +3,7 @@
 #include <cstdint>
 
 #if defined(BGE_MICRO_X86)
-#if defined(_MSC_VER)
-#include <intrin.h>
-#else
 #include <cpuid.h>
-#endif
 #elif defined(BGE_MICRO_ARM64)
 #if defined(__linux__)
 #include <sys/auxv.h>
@@ -29,27 +25,16 @@ struct Leaf {
 
 Leaf cpuid(std::uint32_t leaf, std::uint32_t subleaf) {
   Leaf r;
-#if defined(_MSC_VER)
-  int out[4];
-  __cpuidex(out, static_cast<int>(leaf), static_cast<int>(subleaf));
-  r = {static_cast<std::uint32_t>(out[0]), static_cast<std::uint32_t>(out[1]),
-       static_cast<std::uint32_t>(out[2]), static_cast<std::uint32_t>(out[3])};
-#else
   __cpuid_count(leaf, subleaf, r.eax, r.ebx, r.ecx, r.edx);
-#endif
   return r;
 }
 
 // XCR0 tells which register states the operating system saves. Inline assembly, because the
 // compilers offer the intrinsic only to code built with -mxsave.
 std::uint64_t saved_states() {
-#if defined(_MSC_VER)
-  return _xgetbv(0);
-#else
   std::uint32_t low, high;
   __asm__ volatile("xgetbv" : "=a"(low), "=d"(high) : "c"(0));
   return static_cast<std::uint64_t>(high) << 32 | low;
-#endif
 }
 
 bool bit(std::uint32_t word, int index) { return (word >> index & 1u) != 0; }

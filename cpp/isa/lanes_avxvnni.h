@@ -29,11 +29,22 @@ struct AvxVnni : Avx2 {
     }
     static BGE_INLINE Quad load_codes4(const void* codes) { return broadcast4(codes); }
     static BGE_INLINE Acc zero_acc() { return isplat(0); }
+    // Pinned in order: 12 accumulators, weights and codes leave one register, and GCC, left alone,
+    // reorders the products and spills up to ten accumulators to memory.
+    static BGE_INLINE void pin(__m256i& sums) { __asm__ volatile("" : "+x"(sums)); }
     static BGE_INLINE Acc dpbusd(Acc acc, Quad u, Weights s) {
-      return {_mm256_dpbusd_epi32(acc.lo, u, s.lo), _mm256_dpbusd_epi32(acc.hi, u, s.hi)};
+      acc.lo = _mm256_dpbusd_epi32(acc.lo, u, s.lo);
+      pin(acc.lo);
+      acc.hi = _mm256_dpbusd_epi32(acc.hi, u, s.hi);
+      pin(acc.hi);
+      return acc;
     }
     static BGE_INLINE Acc dpbusd(Acc acc, Weights u, Quad s) {
-      return {_mm256_dpbusd_epi32(acc.lo, u.lo, s), _mm256_dpbusd_epi32(acc.hi, u.hi, s)};
+      acc.lo = _mm256_dpbusd_epi32(acc.lo, u.lo, s);
+      pin(acc.lo);
+      acc.hi = _mm256_dpbusd_epi32(acc.hi, u.hi, s);
+      pin(acc.hi);
+      return acc;
     }
     static BGE_INLINE void store_acc(std::int32_t* columns, Acc acc) { istore(columns, acc); }
   };

@@ -54,6 +54,9 @@ static_assert(FLT_EVAL_METHOD == 0, "float arithmetic must round to float after 
 #endif
 #define BGE_INLINE inline __attribute__((always_inline))
 
+// For loops over tiles, which need all registers there are: none for what surrounds a call.
+#define BGE_NOINLINE __attribute__((noinline))
+
 #if defined(__clang__)
 #define BGE_UNROLL _Pragma("unroll")
 #else

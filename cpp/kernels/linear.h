@@ -251,16 +251,16 @@ struct FloatTile {
 };
 
 template <class Isa, class Dot>
-void linear_int8(const Operand& input, Range rows, const PackedLinear& weights, Range panels,
-                 Epilogue epilogue, float* out, std::size_t stride) {
+BGE_NOINLINE void linear_int8(const Operand& input, Range rows, const PackedLinear& weights,
+                              Range panels, Epilogue epilogue, float* out, std::size_t stride) {
   const Int8Tile<Isa, Dot> tile{input, weights, epilogue, out, stride};
   run_tiles<Dot::kPanels, Dot::kRows>(tile, rows, panels);
 }
 
 // sums[r][j] = sum over k of code[r][k] * weight[k][j], for rows 0 .. rows - 1 and all columns.
 template <class Dot>
-void dot_products(const Operand& input, int rows, const PackedLinear& weights, std::int32_t* sums,
-                  std::size_t stride) {
+BGE_NOINLINE void dot_products(const Operand& input, int rows, const PackedLinear& weights,
+                               std::int32_t* sums, std::size_t stride) {
   const ProductTile<Dot> tile{input, weights, sums, stride};
   run_tiles<Dot::kPanels, Dot::kRows>(tile, {0, rows}, {0, weights.panels});
 }

@@ -4,8 +4,6 @@
 
 #if defined(BGE_MICRO_X86)
 #include <xmmintrin.h>
-#elif defined(BGE_MICRO_ARM64) && defined(_MSC_VER)
-#include <intrin.h>
 #endif
 
 #include <cstdint>
@@ -25,11 +23,6 @@ class FloatMode {
   static constexpr Word kDefault = 0x1f80;  // MXCSR: all exceptions masked, nothing else
   static Word get() { return _mm_getcsr(); }
   static void set(Word word) { _mm_setcsr(word); }
-#elif defined(BGE_MICRO_ARM64) && defined(_MSC_VER)
-  using Word = std::int64_t;
-  static constexpr Word kDefault = 0;  // FPCR
-  static Word get() { return _ReadStatusReg(ARM64_FPCR); }
-  static void set(Word word) { _WriteStatusReg(ARM64_FPCR, word); }
 #elif defined(BGE_MICRO_ARM64)
   using Word = std::uint64_t;
   static constexpr Word kDefault = 0;  // FPCR

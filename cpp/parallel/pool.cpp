@@ -32,7 +32,7 @@ constexpr std::chrono::milliseconds kDozing{2};
 void pause() {
 #if defined(BGE_MICRO_X86)
   _mm_pause();
-#elif defined(__GNUC__)
+#else
   __asm__ volatile("yield");
 #endif
 }

@@ -5,7 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +34,8 @@ class _Source:
     source: str | None
     compute_type: str
     mmap: bool
+    local_files_only: bool
+    token: str | bool | None = field(default=None, repr=False)
 
     def load(self) -> Engine:
         location = locate_model(
@@ -41,6 +43,8 @@ class _Source:
             revision=self.revision,
             source=self.source,
             cache_folder=self.cache_folder,
+            token=self.token,
+            local_files_only=self.local_files_only,
         )
         # Nobody rewrites the bundled copy, so it is safe to map.
         checkpoint = load_folder(location.folder, mmap=self.mmap or location.bundled)
@@ -88,16 +92,18 @@ class SentenceTransformer(EncodeMixin, AsyncEncodeMixin):
 
         Args:
             model_name_or_path: "bge-micro-v2" or "TaylorAI/bge-micro-v2" for the copy inside the
-                package; a model folder; or a hub name that is in the local Hugging Face cache.
+                package; a model folder; or a name on the Hugging Face hub, which is fetched into
+                the local cache by huggingface_hub (the extra ``bge-micro[hub]``).
             device: None or "cpu".
             prompts: Prompts over those of the model folder.
             default_prompt_name: The prompt used when encode is given none.
             similarity_fn_name: "cosine" (default), "dot", "euclidean" or "manhattan".
-            cache_folder: The Hugging Face cache to look in.
-            revision: Branch, tag or commit: takes that snapshot from the local cache, also for the
-                bundled model's name.
-            local_files_only: Accepted; nothing is ever downloaded.
-            token: Accepted; nothing is ever downloaded.
+            cache_folder: The Hugging Face cache; None for the usual place, by
+                SENTENCE_TRANSFORMERS_HOME, HF_HUB_CACHE, HF_HOME or XDG_CACHE_HOME.
+            revision: Branch, tag or commit. For the bundled model's name, takes that snapshot from
+                the local cache.
+            local_files_only: Use no network, as with HF_HUB_OFFLINE=1.
+            token: For private models on the hub; not pickled with the model.
             use_auth_token: As token.
             truncate_dim: Length to cut vectors to.
             source: "cache" to take the local cache's copy even of the bundled model.
@@ -120,7 +126,14 @@ class SentenceTransformer(EncodeMixin, AsyncEncodeMixin):
         refuse_at_load(options)
         check_device(device)
         self._source = _Source(
-            model_name_or_path, cache_folder, revision, source, compute_type, mmap
+            model_name_or_path,
+            cache_folder,
+            revision,
+            source,
+            compute_type,
+            mmap,
+            local_files_only,
+            token if token is not None else use_auth_token,
         )
         self._engine = self._source.load()
         self._threads = int(choose_threads(threads).value)
@@ -311,7 +324,8 @@ class SentenceTransformer(EncodeMixin, AsyncEncodeMixin):
 
     def __getstate__(self) -> dict[str, Any]:
         """Leave the engine out: a copy elsewhere loads it from the same source."""
-        return {name: value for name, value in self.__dict__.items() if name != "_engine"}
+        state = {name: value for name, value in self.__dict__.items() if name != "_engine"}
+        return {**state, "_source": replace(self._source, token=None)}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         """Load the engine from the source."""

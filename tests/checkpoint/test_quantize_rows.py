@@ -105,6 +105,10 @@ def test_checkpoint_both_ways(
     assert back.keys() == tiny_tensors.keys()
     for name, array in tiny_tensors.items():
         if name.removesuffix(".weight") in linears:
-            assert np.abs(back[name] - array).max() <= np.abs(array).max() / 127 * 0.51
+            # Smoothing gives features with large inputs finer steps, and the others coarser ones.
+            factor = quantised.get(f"{name.removesuffix('.weight')}.input_factor", np.float32(1))
+            smoothed = array / factor
+            step = np.abs(smoothed).max(axis=1, keepdims=True) / np.float32(127) * factor
+            assert (np.abs(back[name] - array) <= step * np.float32(0.51)).all()
         else:
             assert back[name] is array

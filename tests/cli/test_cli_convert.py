@@ -9,8 +9,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from api.tiny_model import CONFIG, VOCAB, tiny_tensors, write_tiny_model
 from bge_micro import SentenceTransformer
 from bge_micro.checkpoint import bundled_folder, load_folder
+from bge_micro.convert.onnx_writer import write_onnx
 
 from .conftest import Run
 
@@ -21,9 +23,7 @@ REPOSITORY = Path(__file__).resolve().parents[2]
 def export(tmp_path: Path) -> tuple[str, str]:
     """Write a small made-up ONNX export and its vocabulary, and return their names."""
     pytest.importorskip("onnx", reason="ONNX files need the extra bge-micro[convert]")
-    from checkpoint.made_up_onnx import VOCAB, Export
-
-    Export().save(tmp_path / "model.onnx")
+    write_onnx(tmp_path / "model.onnx", tiny_tensors(), CONFIG, "mean", normalize=False)
     (tmp_path / "vocab.txt").write_text("\n".join(VOCAB) + "\n")
     return "model.onnx", "vocab.txt"
 
@@ -100,7 +100,7 @@ def test_missing_extra(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     result = run("convert", "model.onnx", "out", "--vocab", "vocab.txt")
     assert (result.code, result.out) == (1, "")
     assert result.err == (
-        "bge-micro: error: Reading ONNX files needs the onnx package; "
+        "bge-micro: error: ONNX files need the onnx package; "
         "install it with: pip install 'bge-micro[convert]'\n"
     )
 
@@ -113,3 +113,50 @@ def test_missing_files(run: Run, tmp_path: Path, export: tuple[str, str], missin
     assert result.code == 1
     assert result.err.startswith(f"bge-micro: error: {missing}: ")
     assert not (tmp_path / "out").exists()
+
+
+def test_calibration(run: Run, tmp_path: Path) -> None:
+    write_tiny_model(tmp_path / "tiny")
+    (tmp_path / "texts.txt").write_text("a b c\nd e f g\n\nh. a, b\n")
+    assert run("convert", "tiny", "out", "--calibrate", "texts.txt").code == 0
+    tensors = load_folder(tmp_path / "out").tensors
+    assert "encoder.layer.1.output.dense.input_factor" in tensors
+    result = run("convert", "out", "again", "--calibrate", "texts.txt")
+    assert result.code == 1
+    assert "in int8 already" in result.err
+    result = run("convert", "tiny", "f", "--calibrate", "texts.txt", "--compute-type", "float32")
+    assert "nothing to calibrate" in result.err
+    (tmp_path / "texts.txt").write_text("\n \n")
+    assert "holds no texts" in run("convert", "tiny", "more", "--calibrate", "texts.txt").err
+
+
+def test_export_of_the_bundled_model(run: Run, tmp_path: Path) -> None:
+    assert run("export", "folder").out == "folder: written\n"
+    text = ["one text", "and another one"]
+    expected = SentenceTransformer(compute_type="float32").encode(text)
+    found = SentenceTransformer(tmp_path / "folder", compute_type="float32").encode(text)
+    np.testing.assert_allclose(
+        found, expected, atol=2e-6
+    )  # words times scale are rounded once more
+    assert run("export", "folder").code == 1
+
+
+def test_export_to_onnx(run: Run, tmp_path: Path) -> None:
+    runtime = pytest.importorskip("onnxruntime", reason="needs onnxruntime, the reference here")
+    pytest.importorskip("onnx", reason="ONNX files need the extra bge-micro[convert]")
+    assert run("export", "out.onnx").code == 0
+    session = runtime.InferenceSession(str(tmp_path / "out.onnx"))
+    model = SentenceTransformer(compute_type="float32")
+    texts = ["one text", "and another one, of more tokens"]
+    theirs = session.run(["sentence_embedding"], dict(model.tokenize(texts)))[0]
+    assert np.abs(theirs - model.encode(texts)).max() < 1e-4
+    assert "exists already" in run("export", "out.onnx").err
+    assert run("export", "x.onnx", "--format", "folder").code == 2
+
+
+def test_gguf_must_say_about_normalisation(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "model.gguf").write_bytes(b"")
+    result = run("convert", "model.gguf", "out")
+    assert result.code == 2
+    assert "--normalize" in result.err
+    assert run("convert", "model.gguf", "out", "--normalize", "--vocab", "v").code == 2

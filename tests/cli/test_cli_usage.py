@@ -70,11 +70,7 @@ def test_help_of_commands(command: str, capsys: pytest.CaptureFixture[str]) -> N
         (["convert", "a.onnx", "b"], "an ONNX export holds no vocabulary: give --vocab FILE"),
         (["convert", "a", "b", "--vocab", "c"], "--vocab applies to ONNX exports, and SOURCE does"),
         (["convert", "a", "b", "--official"], "--official applies to ONNX exports"),
-        (["convert", "a", "b", "--normalize"], "--normalize applies to ONNX exports"),
-        (
-            ["convert", "a.onnx", "b", "--compute-type", "float32"],
-            "--compute-type applies to folders; an export's integers stay as they are",
-        ),
+        (["convert", "a", "b", "--normalize"], "--normalize is said by a model folder itself"),
         (
             ["convert", "a.onnx", "b", "--vocab", "v", "--official", "--pooling", "cls"],
             "--pooling is already said by --official",

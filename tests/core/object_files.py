@@ -45,6 +45,12 @@ class Instruction:
         on_stack = "(%rsp" in self.operands or "[sp" in self.operands
         return on_stack and bool(re.search(r"%[xyz]mm|\b[qv]\d", self.operands))
 
+    @property
+    def broadcasts(self) -> bool:
+        """Whether it spreads a value of a row over an x86 register, constants not counted."""
+        spreads = self.mnemonic.startswith(("vbroadcast", "vpbroadcast")) or "{1to" in self.operands
+        return spreads and "(%" in self.operands and "(%rip)" not in self.operands
+
 
 @dataclass(frozen=True)
 class Loop:

@@ -10,6 +10,7 @@ import platform
 import re
 import shutil
 import sys
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -32,7 +33,7 @@ PLAIN_C = {"memcpy", "memmove", "memset", "memcmp", "__stack_chk_fail", "_GLOBAL
 
 # Multiply-adds in the innermost loop of the largest tile, as isa/lanes_*.h describe the tiles.
 TILES = {
-    "avx512vnni": {"vpdpbusd": 24, "vfmadd": 24},
+    "avx512vnni": {"vpdpbusd": 16, "vfmadd": 12},
     "avx512vl_vnni": {"vpdpbusd": 12, "vfmadd": 12},
     "avxvnni": {"{vex} vpdpbusd": 12, "vfmadd": 12},
     "avx2": {"vpmaddubsw": 16, "vpmaddwd": 12, "vfmadd": 12},
@@ -40,6 +41,9 @@ TILES = {
     "neon_dotprod": {"sdot": 24, "fmla": 24},
     "neon_i8mm": {"smmla": 24, "fmla": 24},
 }
+# Rows and panels of the largest AVX-512 tile, as isa/lanes_avx512.h has them. There is a tile for
+# every number of rows up to this, and for all panels as well as for the last one by itself.
+AVX512_TILES = {"vpdpbusd": (8, 2), "vfmadd": (6, 2)}
 # Instructions beyond the baseline, each with a pattern for "mnemonic operands", and which object
 # files may hold them. What stands first in an object file's list must be there, too.
 SSE41 = (
@@ -167,3 +171,23 @@ def test_tiles_live_in_registers(build: Path, isa: str) -> None:
         for loop in tiles:
             assert not [i for i in loop.body if i.stores], loop.function
             assert not [i for i in loop.body if i.reloads], loop.function
+
+
+@pytest.mark.skipif("avx512vnni" not in ISAS, reason="another architecture")
+@pytest.mark.parametrize("multiply_add", AVX512_TILES)
+def test_every_avx512_tile_is_its_multiply_adds(build: Path, multiply_add: str) -> None:
+    """Rows times panels of them and no store: accumulators kept in memory halve the speed."""
+    rows, panels = AVX512_TILES[multiply_add]
+    expected = Counter(r * p for r in range(1, rows + 1) for p in {1, panels})
+    tiles = [
+        loop
+        for loop in inner_loops(build / "isa_avx512vnni.dir/cpp/isa/avx512vnni.cpp.o")
+        # Epilogues of int8 linears have float multiply-adds, too, but are no tiles.
+        if ("float32" if multiply_add == "vfmadd" else "Dot") in loop.function
+        if loop.count(multiply_add) and any(i.broadcasts for i in loop.body)
+    ]
+    tiles = [loop for loop in tiles if loop.count(multiply_add) in expected]
+    found = Counter(loop.count(multiply_add) for loop in tiles)
+    assert all(found[count] >= expected[count] for count in expected), (found, expected)
+    for loop in tiles:
+        assert not [i for i in loop.body if i.stores or i.reloads], loop.function

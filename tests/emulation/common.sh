@@ -33,7 +33,7 @@ need() {
 once() {
   local directory=$1 recipe
   shift
-  recipe=$(declare -f private_apt "$1"; echo "$@" "${wheels[@]}")
+  recipe=$(declare -f private_apt install_wheels "$1"; echo "$@" "${wheels[@]}")
   if [[ $(cat "$directory/.recipe" 2>/dev/null) != "$recipe" ]]; then
     echo "preparing $directory" >&2
     rm -rf "$directory"
@@ -75,8 +75,21 @@ CONFIG
   apt-get update -qq
 }
 
+# install_wheels ARCH DIRECTORY REQUIREMENT...
+install_wheels() {
+  local machine directory=$2 minor platforms=()
+  machine=$(machine_of "$1")
+  shift 2
+  for minor in {17..36}; do # the glibc versions that bookworm's 2.36 can serve
+    platforms+=(--platform "manylinux_2_${minor}_$machine")
+  done
+  "$host_python" -m pip install -q --no-compile --target "$directory" \
+    --only-binary=:all: --implementation cp --python-version 3.11 \
+    --platform "manylinux2014_$machine" "${platforms[@]}" "$@"
+}
+
 unpack_root() {
-  local arch=$1 machine=$2 deb minor platforms=()
+  local arch=$1 machine=$2 deb
   private_apt "$arch"
   apt-get install -qq -y --download-only python3.11 libpython3.11-dev libstdc++6 libgomp1
   for deb in apt/archives/*.deb; do
@@ -84,12 +97,7 @@ unpack_root() {
   done
   rm -r apt
   mkdir -p proc sys dev tmp project
-  for minor in {17..36}; do # the glibc versions that bookworm's 2.36 can serve
-    platforms+=(--platform "manylinux_2_${minor}_$machine")
-  done
-  "$host_python" -m pip install -q --no-compile --target usr/local/lib/python3.11/dist-packages \
-    --only-binary=:all: --implementation cp --python-version 3.11 \
-    --platform "manylinux2014_$machine" "${platforms[@]}" "${wheels[@]}"
+  install_wheels "$arch" usr/local/lib/python3.11/dist-packages "${wheels[@]}"
   # The name under which the host starts it; -0 makes it sys.executable too, so that tests which
   # start another Python get an emulated one.
   cat >usr/bin/python <<WRAPPER

@@ -223,9 +223,9 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   request.token_embeddings = own.data();
   request.threads = 1;
   (int8 ? engines.scalar_int8 : engines.scalar_float32).encode(request, go_on);
-  require(std::memcmp(vector.data(), vectors.data() + row * request.row_bytes,
-                      request.row_bytes) == 0,
-          "another vector alone than in the batch");
+  require(
+      std::memcmp(vector.data(), vectors.data() + row * request.row_bytes, request.row_bytes) == 0,
+      "another vector alone than in the batch");
   require(std::memcmp(own.data(), tokens.data() + static_cast<std::size_t>(begin) * kHidden,
                       own.size() * sizeof(float)) == 0,
           "other token embeddings alone than in the batch");

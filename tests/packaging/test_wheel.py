@@ -29,7 +29,8 @@ MODEL = PurePosixPath("bge_micro/data/bge-micro-v2")
 MEGABYTE = 1_000_000
 TOP_LEVEL = {
     *(".clang-format", ".gitignore", ".pre-commit-config.yaml"),
-    *("CHANGELOG.md", "CMakeLists.txt", "LICENSE", "PKG-INFO", "README.md", "pyproject.toml"),
+    *("CHANGELOG.md", "CMakeLists.txt", "LICENSE", "PKG-INFO", "README.md", "RELEASING.md"),
+    "pyproject.toml",
     *("cpp", "python", "scripts", "tests"),
 }
 

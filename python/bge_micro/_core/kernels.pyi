@@ -27,8 +27,8 @@ def linear_seconds(
     weight: NDArray[Any],
     scale: NDArray[np.float32] | None,
     bias: NDArray[np.float32],
-    repeats: int,
-) -> float: ...
+    calls: int,
+) -> list[float]: ...
 def attention(
     isa: str, compute_type: str, qkv: NDArray[np.float32], heads: int
 ) -> NDArray[np.float32]: ...

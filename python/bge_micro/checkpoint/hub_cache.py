@@ -25,6 +25,11 @@ def is_repo_id(name: str) -> bool:
     return _REPO_ID.fullmatch(name) is not None and "--" not in name and ".." not in name
 
 
+def is_commit(revision: str) -> bool:
+    """Tell whether a revision is a full commit hash."""
+    return _COMMIT.fullmatch(revision) is not None
+
+
 def cache_root(
     cache_folder: str | Path | None = None, environ: Mapping[str, str] = os.environ
 ) -> Path:
@@ -98,7 +103,7 @@ def find_snapshot(
 def _advice(repo_id: str, revision: str | None) -> str:
     option = f" --revision {revision}" if revision else ""
     return (
-        f"bge-micro never downloads: fetch the model with 'hf download {repo_id}{option}', "
+        f"Fetch the model with 'hf download {repo_id}{option}' where there is a network, "
         "or give the path of a folder that holds it."
     )
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from bge_micro.checkpoint.hub_cache import find_snapshot, is_repo_id
+from bge_micro.checkpoint.hub import resolve_snapshot
+from bge_micro.checkpoint.hub_cache import is_repo_id
 
 BUNDLED_REPO_ID = "TaylorAI/bge-micro-v2"
 BUNDLED_NAME = "bge-micro-v2"
@@ -39,19 +40,24 @@ def locate_model(
     revision: str | None = None,
     source: str | None = None,
     cache_folder: str | Path | None = None,
+    token: str | bool | None = None,
+    local_files_only: bool = False,
 ) -> Location:
-    """Find a model without using the network.
+    """Find a model, on the hub if need be.
 
     The names ``bge-micro-v2`` and ``TaylorAI/bge-micro-v2`` mean the bundled copy, wherever the
     program runs and whatever folders lie there; write ``./bge-micro-v2`` for a folder of that
     name. Asking for a revision, or for the source "cache", takes a complete snapshot from the local
-    Hugging Face cache instead. Any other name is a folder if there is one, else a hub name.
+    Hugging Face cache instead. Any other name is a folder if there is one, else a hub name, which
+    is fetched unless the source is "cache", `local_files_only` or the environment says offline.
 
     Args:
         name_or_path: A folder, or a name on the Hugging Face hub.
         revision: Branch, tag or full commit hash on the hub.
         source: None, or "cache" to take only what the Hugging Face cache holds.
-        cache_folder: The cache to search; None for the usual place.
+        cache_folder: The cache to use; None for the usual place.
+        token: A token for private models.
+        local_files_only: Use no network.
 
     Returns:
         The folder and whether it is the bundled one.
@@ -66,7 +72,9 @@ def locate_model(
     if not name:
         raise ValueError("the model's name is empty, expected a folder or a hub name.")
     from_cache = source == "cache" or revision is not None
+    offline = source == "cache" or local_files_only
     if name in (BUNDLED_NAME, BUNDLED_REPO_ID):
+        offline = True
         if not from_cache:
             return Location(bundled_folder(), bundled=True)
         name = BUNDLED_REPO_ID
@@ -79,4 +87,7 @@ def locate_model(
     if not from_cache and (Path(name).is_dir() or not may_be_hub_name):
         return Location(Path(name), bundled=False)
     repo_id = name if "/" in name else f"{_DEFAULT_ORGANISATION}/{name}"
-    return Location(find_snapshot(repo_id, revision, cache_folder), bundled=False)
+    snapshot = resolve_snapshot(
+        repo_id, revision, cache_folder, token=token, local_files_only=offline
+    )
+    return Location(snapshot, bundled=False)

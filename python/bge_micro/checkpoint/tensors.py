@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -114,6 +115,26 @@ def read_tensors(stored: Mapping[str, StoredTensor], config: EncoderConfig, wher
         _check_values(stored[name], name, array)
     _check_shared_factors(stored, tensors, config)
     return tensors
+
+
+def check_arrays(arrays: Tensors, config: EncoderConfig, path: Path) -> Tensors:
+    """Check arrays that a file of another format gave, as `read_tensors` does; return them."""
+    file = _ArrayFile(path, arrays)
+    stored = {name: StoredTensor(file, name) for name in arrays}
+    return read_tensors(stored, config, str(path))
+
+
+class _ArrayFile(TensorFile):
+    """Arrays in memory that pass for a file's tensors."""
+
+    def __init__(self, path: Path, arrays: Tensors) -> None:
+        names = {"float32": "F32", "int8": "I8"}
+        infos = {n: TensorInfo(names[a.dtype.name], a.shape, 0, 0) for n, a in arrays.items()}
+        super().__init__(path, infos, memoryview(b""))
+        self._arrays = arrays
+
+    def __getitem__(self, name: str) -> NDArray[Any]:
+        return self._arrays[name]
 
 
 def _expected_shapes(

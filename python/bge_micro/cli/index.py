@@ -39,8 +39,9 @@ def add_command(commands: argparse._SubParsersAction[Any]) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Run the subcommand."""
     from bge_micro.search.folder import new_index
+    from bge_micro.search.index import index_options
 
-    options = {"truncate_dim": arguments.truncate_dim, "precision": arguments.precision}
+    options = index_options(arguments.truncate_dim, arguments.precision)
     with open_texts(arguments) as texts:
         model = load_model(arguments)
         none = model.encode([], **options)

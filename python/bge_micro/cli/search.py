@@ -46,6 +46,7 @@ def add_command(commands: argparse._SubParsersAction[Any]) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Run the subcommand."""
     from bge_micro.search import top_k
+    from bge_micro.search.index import metric_for
 
     if arguments.input in (None, "-"):
         raise UsageError("search looks through a file: give -i FILE")
@@ -57,6 +58,7 @@ def run(arguments: argparse.Namespace) -> int:
         asked,
         vectors,
         arguments.k,
+        metric=metric_for(options),
         precision=options["precision"],
         threads=model.threads,
     )
@@ -127,9 +129,10 @@ def _holds_vectors(path: Path) -> bool:
 def _encode_corpus(model: SentenceTransformer, arguments: argparse.Namespace) -> _Corpus:
     import numpy as np
 
+    from bge_micro.search.index import index_options
+
     texts: list[str] = []
-    # Unit length in float32: the fastest to compute and to compare.
-    options: dict[str, Any] = {"normalize_embeddings": True, "precision": "float32"}
+    options = index_options(None, "float32")
     blocks = [model.encode([], **options)]
     with open_text_file(arguments.input, arguments) as rows:
         for block, vectors in encode_blocks(model, rows, arguments, **options):

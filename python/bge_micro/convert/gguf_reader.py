@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from bge_micro.checkpoint.config import EncoderConfig, parse_config
 from bge_micro.checkpoint.errors import CheckpointError, MissingFileError
-from bge_micro.checkpoint.tensors import Tensors
+from bge_micro.checkpoint.tensors import Tensors, check_arrays
 
 _TYPES = ("F32", "F16", "BF16", "Q8_0")
 _POOLINGS = {0: None, 1: "mean", 2: "cls"}
@@ -108,7 +108,7 @@ def read_gguf(path: Path) -> GgufModel:
         raise CheckpointError(
             f"{path}: bert.pooling_type is {pooling}, expected 1 (mean), 2 (cls)."
         )
-    return GgufModel(config, tensors, vocab, _POOLINGS[pooling])
+    return GgufModel(config, check_arrays(tensors, config, path), vocab, _POOLINGS[pooling])
 
 
 class _Fields:

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bge_micro.checkpoint.config import EncoderConfig, parse_config
-from bge_micro.checkpoint.tensors import WORDS, Tensors
+from bge_micro.checkpoint.tensors import WORDS, Tensors, check_arrays
 from bge_micro.convert.onnx_graph import OnnxGraph, Origin, attribute
 from bge_micro.convert.onnx_heads import head_size
 from bge_micro.convert.onnx_parts import (
@@ -88,7 +88,8 @@ class _Reader:
         self._read_embeddings(self.norms[0])
         for layer in range(layers):
             self._read_layer(f"encoder.layer.{layer}", *self.norms[2 * layer : 2 * layer + 3])
-        return self._config(layers), dict(sorted(self.tensors.items()))
+        config = self._config(layers)
+        return config, check_arrays(self.tensors, config, self.graph.path)
 
     def _read_layer(self, name: str, before: NormPart, middle: NormPart, after: NormPart) -> None:
         output = self._residual(middle, before, f"{name}.attention.output")
@@ -282,23 +283,7 @@ class _Reader:
             # The graph has float32's nearest to 1e-12; the shortest decimal is what was meant.
             "layer_norm_eps": float(str(np.float32(epsilons.pop()))),
         }
-        config = parse_config(fields, str(self.graph.path))
-        self._check_shapes(config)
-        return config
-
-    def _check_shapes(self, config: EncoderConfig) -> None:
-        for name, array in self.tensors.items():
-            if array.ndim == 2 and name.endswith(".dense.weight"):
-                wide = ".intermediate." in name, ".output.dense" in name and "attention" not in name
-                rows, columns = (config.intermediate if w else config.hidden for w in wide)
-            elif array.ndim == 2:
-                rows, columns = len(array), config.hidden
-            else:
-                continue
-            if array.shape != (rows, columns):
-                raise self.graph.error(
-                    f"{name} has shape {list(array.shape)}, expected {[rows, columns]}"
-                )
+        return parse_config(fields, str(self.graph.path))
 
 
 def _number(node: NodeProto, name: str) -> int:

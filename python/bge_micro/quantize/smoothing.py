@@ -31,7 +31,7 @@ def smoothing_factor(
         float32 [in], in [2^-10, 2^10].
     """
     weight_peaks = np.max([np.abs(weight).max(axis=0) for weight in weights], axis=0)
-    with np.errstate(divide="ignore", invalid="ignore"):
+    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
         ratio = weight_peaks / input_peaks
         factor = np.sqrt(ratio)
         if strong:

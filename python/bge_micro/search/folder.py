@@ -100,7 +100,7 @@ def new_index(
     Args:
         folder: The folder to make. An index that is there is replaced.
         space_id: Of the vectors.
-        options: Of encode: truncate_dim and precision.
+        options: Of encode, with which queries are to be encoded too.
         like: An array of the vectors' dtype and columns.
 
     Raises:

@@ -51,7 +51,7 @@ class Index:
                 "ubinary" a 32nd, for less exact scores.
         """
         self.model = model
-        self._options: dict[str, Any] = {"truncate_dim": truncate_dim, "precision": precision}
+        self._options = index_options(truncate_dim, precision)
         self.space_id = model.space_id_of(**self._options)
         self.texts: Sequence[str] = []
         self._blocks: list[NDArray[Any]] = [model.encode([], **self._options)]
@@ -107,7 +107,12 @@ class Index:
     ) -> list[list[Hit]]:
         """Find the texts whose vectors are most like those of queries, (n, columns)."""
         found = top_k(
-            queries, self.vectors, k, precision=self._options["precision"], threads=threads
+            queries,
+            self.vectors,
+            k,
+            metric=metric_for(self._options),
+            precision=self._options["precision"],
+            threads=threads,
         )
         return [
             [Hit(row, score, self.texts[row]) for row, score in zip(rows, scores, strict=True)]
@@ -136,10 +141,29 @@ class Index:
             ValueError: The folder is damaged, or another model made it.
         """
         saved: IndexFolder = open_index(folder)
-        index = cls(model, **saved.options)
+        made_with = saved.options
+        index = cls(model, truncate_dim=made_with["truncate_dim"], precision=made_with["precision"])
         check_space(folder, saved.space_id, index.space_id)
         index.texts, index._blocks = saved.texts, [saved.vectors]
         return index
+
+
+def index_options(truncate_dim: int | None, precision: str) -> dict[str, Any]:
+    """Return the options of `encode` for the vectors of an index: floats are of unit length."""
+    return {
+        "normalize_embeddings": precision == "float32",
+        "truncate_dim": truncate_dim,
+        "precision": precision,
+    }
+
+
+def metric_for(options: dict[str, Any]) -> str:
+    """Return what gives the cosine of vectors made with options of `encode`.
+
+    Of floats of unit length that is the dot product, which takes one pass over memory.
+    """
+    is_unit = options["normalize_embeddings"] and options["precision"] == "float32"
+    return "dot" if is_unit else "cosine"
 
 
 def check_space(name: str | Path, found: str, expected: str) -> None:

@@ -31,10 +31,11 @@ class Encoder:
         """Take what the model is set to; later changes of its settings have no effect."""
         self._engine = model._engine
         self._threads = model.threads
-        self._prompts = dict(model.prompts)
+        self.prompts = dict(model.prompts)
         self._default_prompt = model.default_prompt_name
         self._tokenizer = model.tokenizer
         self.pooling = self._engine.checkpoint.pooling
+        self.vocabulary = self._engine.checkpoint.config.vocab
         self.limit = model.max_seq_length
         self.dimensions = model.get_embedding_dimension()
 
@@ -47,12 +48,12 @@ class Encoder:
         name = prompt_name or self._default_prompt
         if name is None:
             return ""
-        if name not in self._prompts:
-            known = ", ".join(map(repr, self._prompts)) or "none"
+        if name not in self.prompts:
+            known = ", ".join(map(repr, self.prompts)) or "none"
             raise InputError(
                 f"prompt_name: the model has no such prompt; it has {known}", param="prompt_name"
             )
-        return self._prompts[name]
+        return self.prompts[name]
 
     def form(self, dimensions: int | None, normalize: bool) -> VectorForm:
         """Return the form of float32 vectors; `dimensions` of None means all."""
@@ -79,10 +80,11 @@ class Encoder:
         Raises:
             InputError: They are no ids of this model, or more than it takes.
         """
-        most = self._engine.checkpoint.config.vocab - 1
+        most = self.vocabulary - 1
         if not 1 <= len(row) <= self.limit:
             raise InputError(f"row {number} has {len(row)} token ids, expected 1 to {self.limit}")
-        if not all(type(token) is int and 0 <= token <= most for token in row):
+        numbers = (int, float)  # 5.0 is a whole number in JSON
+        if not all(type(n) in numbers and 0 <= n <= most and n == int(n) for n in row):
             raise InputError(
                 f"row {number} holds something that is no token id of this model, expected whole "
                 f"numbers from 0 to {most}; ids of another model's tokenizer (of tiktoken, say) "

@@ -176,10 +176,8 @@ class EngineThread:
         that a single text does not wait for somebody's thousands.
         """
         with self._arrival:
-            while not self._waiting and not self._stopping:
+            while not self._drop_cancelled() and not self._stopping:
                 self._arrival.wait()
-            # Where a shutdown has taken too long, nobody waits any more.
-            self._waiting = [job for job in self._waiting if not job.answer.cancelled()]
             jobs = self._waiting[:1] + sorted(self._waiting[1:], key=lambda job: job.left)
         turn: list[tuple[_Job, slice]] = []
         room = _TURN_CHARACTERS
@@ -190,6 +188,13 @@ class EngineThread:
             if room <= 0:
                 break
         return turn
+
+    def _drop_cancelled(self) -> list[_Job]:
+        """Forget requests that nobody waits for, as when a shutdown takes too long."""
+        for job in [job for job in self._waiting if job.answer.cancelled()]:
+            self._waiting.remove(job)
+            self._texts -= len(job.rows)
+        return self._waiting
 
     def _encode(self, kind: Kind, parts: list[tuple[_Job, slice]]) -> None:
         if kind.are_ids:

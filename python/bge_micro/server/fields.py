@@ -84,9 +84,10 @@ class Fields:
         value = self._values.get(name)
         if value is None:
             return None
-        if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= most:
+        number = isinstance(value, (int, float)) and not isinstance(value, bool)
+        if not number or not 1 <= value <= most or value != int(value):  # 5.0 is whole in JSON
             self._refuse(name, f"a whole number from 1 to {most}")
-        return value
+        return int(value)
 
     def object(self, name: str, known: Sequence[str]) -> Fields:
         """Return an object, an empty one for its absence."""
@@ -114,7 +115,7 @@ class Fields:
         if not value:
             raise InputError(f"{self._path}{name} is empty", param=self._path + name)
         first = type(value[0])
-        if first is int:
+        if first in (int, float):
             return Rows([value], are_ids=True)
         if len(value) > most:
             raise InputError(

@@ -80,14 +80,26 @@ def run_server(service: Service, address: Address, api_key: str | None, log_leve
     )
     # uvicorn finishes its work at a signal, and then raises it again for whom it was before.
     signal.signal(signal.SIGTERM, _exit)
-    host, port = listener.getsockname()[:2]
-    shown = f"[{host}]" if ":" in host else host
-    fields = {"url": f"http://{shown}:{port}/", "model": service.model.names[0]}
-    _log.info("listening", extra={"fields": fields})
     try:
-        uvicorn.Server(config).run(sockets=[listener])
+        _Server(config, service.model.names[0]).run(sockets=[listener])
     finally:
         _log.info("stopped")
+
+
+class _Server(uvicorn.Server):
+    """uvicorn's server, which says in our log when it is there."""
+
+    def __init__(self, config: uvicorn.Config, model_name: str) -> None:
+        super().__init__(config)
+        self._model_name = model_name
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        for listener in sockets or []:
+            host, port = listener.getsockname()[:2]
+            shown = f"[{host}]" if ":" in host else host
+            fields = {"url": f"http://{shown}:{port}/", "model": self._model_name}
+            _log.info("listening", extra={"fields": fields})
 
 
 def _exit(number: int, frame: FrameType | None) -> NoReturn:

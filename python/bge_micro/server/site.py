@@ -62,6 +62,11 @@ async def openapi(service: Service, request: Request) -> Response:
     )
     description["info"]["version"] = __version__
     schemas = description["components"]["schemas"]
-    schemas["Dimensions"]["maximum"] = service.encoder.dimensions
-    schemas["Texts"]["maxItems"] = service.limits.texts
+    encoder = service.encoder
+    schemas["Dimensions"]["maximum"] = encoder.dimensions
+    schemas["Texts"]["maxItems"] = schemas["TokenIdLists"]["maxItems"] = service.limits.texts
+    schemas["TokenIds"]["maxItems"] = encoder.limit
+    schemas["TokenIds"]["items"]["maximum"] = encoder.vocabulary - 1
+    schemas["ModelName"]["enum"] = [None, *service.model.names]
+    schemas["PromptName"]["enum"] = [None, *encoder.prompts]
     return json_response(description)

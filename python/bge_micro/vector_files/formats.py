@@ -74,17 +74,24 @@ class VectorFormat:
         raise NotImplementedError
 
 
-class Npy(VectorFormat):
-    """One array, as `numpy.load` reads it."""
+class _WithHeader(VectorFormat):
+    """Rows behind a header of fixed length, which holds their number."""
 
     def begin(self, file: IO[bytes]) -> None:
-        """Write a header that says there are no rows: who finds it is not misled."""
+        """Write a header that says there are no rows: who finds the file is not misled."""
         self._write_header(file, 0)
 
     def finish(self, file: IO[bytes], count: int) -> None:
-        """Write the header once more: NumPy pads it to the same 128 bytes whatever the count."""
+        """Write the header once more."""
         file.seek(0)
         self._write_header(file, count)
+
+    def _write_header(self, file: IO[bytes], count: int) -> None:
+        raise NotImplementedError
+
+
+class Npy(_WithHeader):
+    """One array, as `numpy.load` reads it."""
 
     def _write_header(self, file: IO[bytes], count: int) -> None:
         header = {
@@ -92,6 +99,7 @@ class Npy(VectorFormat):
             "fortran_order": False,
             "shape": (count, self.layout.columns),
         }
+        # NumPy pads it to the same 128 bytes whatever the count.
         np.lib.format.write_array_header_1_0(file, header)
 
 
@@ -112,22 +120,13 @@ class Npz(Npy):
                         np.lib.format.write_array(to, np.array(self.layout.space_id))
 
 
-class Safetensors(VectorFormat):
+class Safetensors(_WithHeader):
     """The tensor "embeddings", with "space_id" in the metadata."""
 
     # The format pads headers with blanks, so one of fixed length can be corrected in place. 8 bytes
     # of length and this make the data 64-byte aligned.
     _HEADER_BYTES = 1016
     _DTYPES = {"float32": "F32", "int8": "I8", "uint8": "U8"}  # noqa: RUF012
-
-    def begin(self, file: IO[bytes]) -> None:
-        """Write a header that says there are no rows."""
-        self._write_header(file, 0)
-
-    def finish(self, file: IO[bytes], count: int) -> None:
-        """Write the header once more."""
-        file.seek(0)
-        self._write_header(file, count)
 
     def _write_header(self, file: IO[bytes], count: int) -> None:
         layout = self.layout

@@ -395,23 +395,16 @@ function pointCell(event) {
   show();
 }
 
-/** Choose the nearest point that lies more in an arrow's direction than across it. */
+/** Choose the next point to the left or right, or up or down: so every point can be reached. */
 function movePoint(event) {
   const step = ARROWS[event.key];
   if (!step || !state.lines.length) return;
   event.preventDefault();
-  const [x, y] = state.places[state.chosen];
-  let best = state.chosen;
-  let nearest = Infinity;
-  state.places.forEach(([px, py], i) => {
-    const along = (px - x) * step[0] + (py - y) * step[1];
-    const across = Math.abs((px - x) * step[1]) + Math.abs((py - y) * step[0]);
-    if (along > 0 && across <= along && along + across < nearest) {
-      best = i;
-      nearest = along + across;
-    }
-  });
-  choose(best);
+  const along = step[0] ? 0 : 1;
+  const order = state.places.map((_, i) => i);
+  order.sort((a, b) => state.places[a][along] - state.places[b][along]);
+  const next = order.indexOf(state.chosen) + step[along];
+  choose(order[Math.min(Math.max(next, 0), order.length - 1)]);
 }
 
 function lineOf(event) {

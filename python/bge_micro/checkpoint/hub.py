@@ -1,0 +1,170 @@
+"""Fetch a model from the Hugging Face hub into its standard cache, by huggingface_hub.
+
+Only here is the network used, only for names that are neither the bundled model's nor a folder's,
+and never if the environment or the caller says offline. Only the files that a model needs are
+fetched: no copies of the weights in other formats.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from bge_micro.checkpoint.errors import MissingFileError
+from bge_micro.checkpoint.hub_cache import cache_root, find_snapshot, is_commit
+
+_TRUE = {"1", "ON", "YES", "TRUE"}
+
+# In the transformer's folder: the model's own, or that of releases of 2019.
+_IN_TRANSFORMER = (
+    "config.json",
+    "sentence_bert_config.json",
+    "tokenizer.json",
+    "tokenizer_config.json",
+    "vocab.txt",
+    "model.safetensors",
+    "model.safetensors.index.json",
+    "model-?????-of-?????.safetensors",
+)
+_NEEDED = (
+    "modules.json",
+    "config_sentence_transformers.json",
+    *_IN_TRANSFORMER,
+    *(f"0_Transformer/{name}" for name in _IN_TRANSFORMER),
+    "[12]_*/config.json",
+)
+
+
+def resolve_snapshot(
+    repo_id: str,
+    revision: str | None = None,
+    cache_folder: str | Path | None = None,
+    *,
+    token: str | bool | None = None,
+    local_files_only: bool = False,
+    environ: Mapping[str, str] = os.environ,
+) -> Path:
+    """Return a complete snapshot of a repository, fetching what the cache lacks.
+
+    Args:
+        repo_id: The repository, "org/name".
+        revision: Branch, tag or full commit hash; None for the branch "main".
+        cache_folder: The cache; None for the usual place, see `hub_cache.cache_root`.
+        token: A token for private models; True or None for the stored one, False for none.
+        local_files_only: Use the cache alone, as with HF_HUB_OFFLINE=1 in the environment.
+        environ: The environment variables.
+
+    Returns:
+        The snapshot's folder.
+
+    Raises:
+        MissingFileError: The model was not found or cannot be reached, and the cache does not hold
+            it; the message says what to do.
+        CheckpointError: `repo_id` or `revision` is malformed, or the cache is damaged.
+        ImportError: huggingface_hub is not installed, and the cache does not hold the model.
+    """
+
+    def cached() -> Path:
+        return find_snapshot(repo_id, revision, cache_folder, environ)
+
+    if local_files_only or _is_offline(environ):
+        return cached()
+    try:
+        if is_commit(revision or "main"):  # it never changes, so the cache's is as good
+            return cached()
+    except MissingFileError:
+        pass
+    try:
+        fault = _fetch(repo_id, revision, cache_root(cache_folder, environ), token, environ)
+    except ImportError as error:
+        try:
+            return cached()
+        except MissingFileError as missing:
+            raise ImportError(
+                f"{missing} Or let bge-micro fetch it: pip install 'bge-micro[hub]'."
+            ) from error
+    try:
+        return cached()
+    except MissingFileError as missing:
+        raise MissingFileError(f"{fault} {missing}" if fault else str(missing)) from None
+
+
+def _is_offline(environ: Mapping[str, str]) -> bool:
+    return any(
+        environ.get(name, "").upper() in _TRUE
+        for name in ("HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE")
+    )
+
+
+def _fetch(
+    repo_id: str,
+    revision: str | None,
+    root: Path,
+    token: str | bool | None,
+    environ: Mapping[str, str],
+) -> str | None:
+    """Bring the cache up to date; return why that failed, or None."""
+    from huggingface_hub import hf_hub_download, snapshot_download
+    from huggingface_hub.errors import (
+        EntryNotFoundError,
+        GatedRepoError,
+        LocalEntryNotFoundError,
+        RepositoryNotFoundError,
+        RevisionNotFoundError,
+    )
+
+    options: dict[str, Any] = {
+        "cache_dir": root,
+        "token": token,
+        "endpoint": environ.get("HF_ENDPOINT") or None,
+    }
+    wanted = f"{repo_id} at revision {revision or 'main'}"
+    try:
+        snapshot = snapshot_download(
+            repo_id,
+            revision=revision,
+            allow_patterns=list(_NEEDED),
+            tqdm_class=_quiet_bar(),
+            **options,
+        )
+        if not (Path(snapshot) / "modules.json").exists():
+            # Asked for once more by name, so that the cache notes that the hub has none.
+            hf_hub_download(repo_id, "modules.json", revision=Path(snapshot).name, **options)
+    except GatedRepoError:
+        return (
+            f"{wanted}: its owner wants to be asked first; accept the terms on its page and give "
+            "a token=."
+        )
+    except RepositoryNotFoundError:
+        return (
+            f"{wanted}: the hub has no such model, or it is private; check the name, or give a "
+            "token= that may read it."
+        )
+    except RevisionNotFoundError:
+        return f"{wanted}: the hub has the model, but no such branch, tag or commit."
+    except LocalEntryNotFoundError as error:
+        return f"{wanted}: the hub cannot be reached ({_first_line(error)})."
+    except EntryNotFoundError:
+        return None
+    except Exception as error:  # whatever HTTP library huggingface_hub uses, and its timeouts
+        if type(error).__module__.partition(".")[0] in ("builtins", "bge_micro"):
+            raise
+        return f"{wanted}: fetching failed ({_first_line(error)})."
+    return None
+
+
+def _quiet_bar() -> Any:
+    """Return a progress bar that shows nothing: a library does not write to the terminal."""
+    from huggingface_hub.utils import tqdm
+
+    class QuietBar(tqdm):  # type: ignore[misc, unused-ignore]
+        def __init__(self, *args: Any, **options: Any) -> None:
+            super().__init__(*args, **{**options, "disable": True})
+
+    return QuietBar
+
+
+def _first_line(error: Exception) -> str:
+    return f"{type(error).__name__}: {str(error).strip().partition(chr(10))[0][:200]}"

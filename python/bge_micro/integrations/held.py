@@ -1,0 +1,139 @@
+"""A model that is made when it is first used, and that frameworks know by its settings."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Sequence
+from dataclasses import asdict, astuple, dataclass, fields
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+from weakref import WeakValueDictionary
+
+from bge_micro.aio import run_in_thread
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from bge_micro import SentenceTransformer
+
+# A process needs one engine for equal settings, however many objects of however many frameworks
+# hold it. A model goes when its last holder goes.
+_loaded: WeakValueDictionary[tuple[Any, ...], SentenceTransformer] = WeakValueDictionary()
+_loading = threading.Lock()
+
+
+@dataclass(frozen=True)
+class HeldModel:
+    """A model known by its settings: compares, pickles and serialises by them alone.
+
+    Attributes:
+        model_name_or_path: As for `SentenceTransformer`.
+        normalize_embeddings: Whether vectors are of unit length.
+        truncate_dim: Length to which vectors are cut; None for the model's own.
+        precision: "float32", "int8", "uint8", "binary" or "ubinary", as for `encode`.
+        compute_type: "int8" or "float32".
+        threads: The most threads to use; None for what the process may use.
+        truncation: What happens to texts that are too long: "silent", "warn" or "error".
+        cache_folder: As for `SentenceTransformer`.
+        revision: As for `SentenceTransformer`.
+        source: As for `SentenceTransformer`.
+    """
+
+    model_name_or_path: str = "bge-micro-v2"
+    normalize_embeddings: bool = True
+    truncate_dim: int | None = None
+    precision: str = "float32"
+    compute_type: str = "int8"
+    threads: int | None = None
+    truncation: str = "silent"
+    cache_folder: str | None = None
+    revision: str | None = None
+    source: str | None = None
+
+    def __post_init__(self) -> None:
+        """Write paths as strings, so that all settings are JSON."""
+        for name in ("model_name_or_path", "cache_folder"):
+            path = getattr(self, name)
+            if path is not None:
+                object.__setattr__(self, name, os.fspath(path))
+
+    @cached_property
+    def model(self) -> SentenceTransformer:
+        """The model, loaded by whoever asks first; it is shared, so its settings must stay."""
+        from bge_micro import SentenceTransformer
+
+        with _loading:
+            model = _loaded.get(astuple(self))
+            if model is None:
+                model = SentenceTransformer(
+                    self.model_name_or_path,
+                    truncate_dim=self.truncate_dim,
+                    compute_type=self.compute_type,
+                    threads=self.threads,
+                    truncation=self.truncation,
+                    cache_folder=self.cache_folder,
+                    revision=self.revision,
+                    source=self.source,
+                )
+                _loaded[astuple(self)] = model
+        return model
+
+    @property
+    def dimensions(self) -> int:
+        """Length of the vectors."""
+        return self.model.get_embedding_dimension()
+
+    def settings(self) -> dict[str, Any]:
+        """Return the settings that differ from the defaults: ``HeldModel(**settings)`` is equal."""
+        defaults = {field.name: field.default for field in fields(self)}
+        return {name: value for name, value in asdict(self).items() if value != defaults[name]}
+
+    def documents(self, texts: Sequence[str], **options: Any) -> NDArray[Any]:
+        """Encode n texts to be found: (n, columns). Options are those of `encode`."""
+        vectors: NDArray[Any] = self.model.encode_document(texts, **self._options(), **options)
+        return vectors
+
+    def queries(self, texts: Sequence[str], **options: Any) -> NDArray[Any]:
+        """Encode n search queries: (n, columns). Options are those of `encode`."""
+        vectors: NDArray[Any] = self.model.encode_query(texts, **self._options(), **options)
+        return vectors
+
+    def query(self, text: str) -> NDArray[Any]:
+        """Encode one search query: (columns,)."""
+        vector: NDArray[Any] = self.queries([text])[0]
+        return vector
+
+    async def adocuments(self, texts: Sequence[str]) -> NDArray[Any]:
+        """Encode as `documents` does, in a thread: the event loop goes on meanwhile.
+
+        The model, if it is yet to be loaded, is loaded in that thread too.
+        """
+        vectors: NDArray[Any] = await run_in_thread(self.documents, texts)
+        return vectors
+
+    async def aquery(self, text: str) -> NDArray[Any]:
+        """Encode as `query` does, in a thread: the event loop goes on meanwhile."""
+        vectors: NDArray[Any] = await run_in_thread(self.queries, [text])
+        vector: NDArray[Any] = vectors[0]
+        return vector
+
+    def _options(self) -> dict[str, Any]:
+        return {"normalize_embeddings": self.normalize_embeddings, "precision": self.precision}
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Pickle the settings; the model is made anew elsewhere, when it is needed there."""
+        return asdict(self)
+
+
+class HoldsModel:
+    """A framework's object that is told the settings of a model."""
+
+    def __init__(self, model_name_or_path: str = "bge-micro-v2", **settings: Any) -> None:
+        """Remember what to load.
+
+        Args:
+            model_name_or_path: As for `SentenceTransformer`.
+            **settings: The other settings of `HeldModel`.
+        """
+        self._held = HeldModel(model_name_or_path, **settings)

@@ -1,0 +1,18 @@
+"""What the backends of BERTopic and KeyBERT share: two base classes of one shape, one `embed`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from numpy.typing import NDArray
+
+from bge_micro.integrations.held import HoldsModel
+
+
+class EmbedMixin(HoldsModel):
+    """The one method that both frameworks call."""
+
+    def embed(self, documents: Sequence[str], verbose: bool = False) -> NDArray[Any]:
+        """Embed n documents, words or phrases: float32 (n, dimensions)."""
+        return self._held.documents(documents)

@@ -1,0 +1,67 @@
+"""Spark: ``frame.withColumn("embedding", embed_udf()("text"))``.
+
+Each Python worker loads one model and keeps it from task to task. Its threads are the CPUs of a
+task (``spark.task.cpus``), so the workers of a machine do not fight. The vectors are the same bits
+that one process computes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from functools import lru_cache
+from typing import Any
+
+from bge_micro.integrations.frameworks import needed
+from bge_micro.integrations.held import HeldModel
+
+with needed("pyspark", extra="spark"):
+    import pandas
+    from pyspark import TaskContext
+    from pyspark.sql.functions import pandas_udf
+
+# Spark has no unsigned types; the next wider one holds all values.
+_SQL_TYPES = {
+    "float32": "array<float>",
+    "int8": "array<tinyint>",
+    "binary": "array<tinyint>",
+    "uint8": "array<smallint>",
+    "ubinary": "array<smallint>",
+}
+
+
+def embed_udf(model_name_or_path: str = "bge-micro-v2", **settings: Any) -> Any:
+    """Make a function of a string column that gives a column of vectors.
+
+    A missing text gives a missing vector.
+
+    Args:
+        model_name_or_path: As for `SentenceTransformer`; workers look there, each on its machine.
+        **settings: The other settings of `HeldModel`; threads are a task's CPUs unless set.
+
+    Returns:
+        A `pandas_udf`; its type is an array of float, tinyint or smallint by the precision.
+
+    Raises:
+        ValueError: The precision is unknown.
+    """
+    held = HeldModel(model_name_or_path, **settings)
+    if held.precision not in _SQL_TYPES:
+        raise ValueError(f"precision is {held.precision!r}, expected one of {list(_SQL_TYPES)}.")
+
+    def embed(batches: Iterator[pandas.Series]) -> Iterator[pandas.Series]:
+        context = TaskContext.get()
+        worker = _of_this_worker(held, context.cpus() if context else None)
+        for texts in batches:
+            present = texts[texts.notna()]
+            vectors = list(worker.documents(present))
+            yield pandas.Series(vectors, index=present.index, dtype=object).reindex(texts.index)
+
+    embed.__annotations__ = {"batches": Iterator[pandas.Series], "return": Iterator[pandas.Series]}
+    return pandas_udf(embed, _SQL_TYPES[held.precision])
+
+
+@lru_cache(maxsize=4)
+def _of_this_worker(held: HeldModel, cpus: int | None) -> HeldModel:
+    """Return one HeldModel for equal arguments, so that the next task finds its model loaded."""
+    return held if held.threads else replace(held, threads=cpus)

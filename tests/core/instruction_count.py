@@ -1,0 +1,129 @@
+"""How many instructions encoding takes on the AVX2 path, counted by valgrind's callgrind.
+
+A count has no noise, so it shows a loss of a few percent that no clock on a shared machine would.
+It depends on the compiler; instruction_counts.json has one figure for each that was used. After a
+change that is meant to change the count, or with a new compiler:
+
+    PYTHONPATH=tests python -m core.instruction_count
+
+writes this compiler's figures for the build that is installed.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import json
+import os
+import re
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import numpy as np
+
+import bge_micro
+from bge_micro import _core
+from bge_micro.checkpoint import load_folder
+
+COUNTS = Path(__file__).with_name("instruction_counts.json")
+COMPUTE_TYPES = ("int8", "float32")
+ISA = "avx2"  # valgrind knows no AVX-512
+# Texts as queries, sentences and passages are long, through the first layer of the bundled model.
+TOKENS = (15, 23, 64, 300)
+LAYERS = 1
+
+# Counting begins and ends by requests that only C can make. Outside of them valgrind is ten times
+# as fast, and what Python does to start does not count.
+REQUESTS = """
+#include <valgrind/callgrind.h>
+extern "C" void start() { CALLGRIND_START_INSTRUMENTATION; }
+extern "C" void stop() { CALLGRIND_STOP_INSTRUMENTATION; }
+"""
+
+
+def encode(compute_type: str, requests: str) -> None:
+    """Encode fixed texts, the second time between requests to count: what runs under callgrind."""
+    library = ctypes.CDLL(requests)
+    checkpoint = load_folder(Path(bge_micro.__file__).parent / "data" / "bge-micro-v2", mmap=True)
+    known = checkpoint.config
+    config = {
+        "layers": LAYERS,
+        "hidden": known.hidden,
+        "heads": known.heads,
+        "intermediate": known.intermediate,
+        "vocabulary": known.vocab,
+        "positions": known.positions,
+        "token_types": known.token_types,
+        "norm_epsilon": known.layer_norm_eps,
+    }
+    model = _core.Model(config, checkpoint.tensors, compute_type, ISA)
+    ids = np.arange(1000, 1000 + sum(TOKENS), dtype=np.int32)
+    offsets = np.array([0, *np.cumsum(TOKENS)], np.int64)
+    vectors = np.empty((len(TOKENS), known.hidden), np.float32)
+    for counted in (False, True):  # the first one allocates
+        if counted:
+            library.start()
+        model.encode(
+            ids,
+            offsets,
+            pooling="mean",
+            dimensions=known.hidden,
+            normalize=False,
+            precision="float32",
+            threads=1,
+            vectors=vectors,
+        )
+    library.stop()
+
+
+def instructions_an_encode(compute_type: str) -> int:
+    """Count the instructions of one encode.
+
+    Raises:
+        subprocess.CalledProcessError: There is no C++ compiler, or valgrind came without headers.
+    """
+    # Addresses and hashes that differ from run to run would be noise.
+    environ = os.environ | {"PYTHONHASHSEED": "0", "PYTHONPATH": os.pathsep.join(sys.path)}
+    with tempfile.TemporaryDirectory() as folder:
+        library = f"{folder}/requests.so"
+        build = [os.environ.get("CXX", "c++"), "-shared", "-fPIC", "-o", library, "-xc++", "-"]
+        subprocess.run(build, input=REQUESTS, check=True, text=True)
+        done = subprocess.run(
+            [
+                *("valgrind", "--tool=callgrind", "--instr-atstart=no"),
+                "--callgrind-out-file=/dev/null",
+                *(sys.executable, "-m", "core.instruction_count", compute_type, library),
+            ],
+            check=True,
+            capture_output=True,
+            text=True,
+            env=environ,
+        )
+    match = re.search(r"Collected : (\d+)", done.stderr)
+    assert match, done.stderr
+    return int(match[1])
+
+
+def compiler() -> str:
+    """Return what compiled the extension, as its .comment section says, such as "GCC 12.2"."""
+    section = subprocess.run(
+        ["readelf", "-p", ".comment", _core.__file__], check=True, capture_output=True, text=True
+    )
+    match = re.search(r"(GCC|clang)[^\n]*?(\d+\.\d+)\.\d+", section.stdout)
+    return f"{match[1]} {match[2]}" if match else "unknown"
+
+
+def main() -> None:
+    """Encode, if told what; otherwise write this compiler's figures."""
+    if len(sys.argv) == 3:
+        encode(*sys.argv[1:])
+        return
+    counts = json.loads(COUNTS.read_text()) if COUNTS.exists() else {}
+    counts[compiler()] = {kind: instructions_an_encode(kind) for kind in COMPUTE_TYPES}
+    COUNTS.write_text(json.dumps(counts, indent=2, sort_keys=True) + "\n")
+    print(COUNTS.read_text())
+
+
+if __name__ == "__main__":
+    main()

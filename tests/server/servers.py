@@ -1,0 +1,82 @@
+"""Real servers on free ports of this machine: in a thread, or as a process."""
+
+from __future__ import annotations
+
+import subprocess
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import httpx
+import uvicorn
+
+from bge_micro import SentenceTransformer
+from bge_micro.server.app import build_app
+from bge_micro.server.limits import Limits
+from bge_micro.server.run import Address
+from bge_micro.server.service import Service
+
+PATIENCE = 60.0  # seconds; for machines that are busy with other things
+
+
+@dataclass
+class Running:
+    """A server in a thread of this process."""
+
+    url: str
+    service: Service
+
+    def client(self, **options: Any) -> httpx.Client:
+        return httpx.Client(base_url=self.url, timeout=PATIENCE, trust_env=False, **options)
+
+
+@contextmanager
+def running(
+    model: SentenceTransformer,
+    limits: Limits | None = None,
+    api_key: str | None = None,
+    **options: Any,
+) -> Iterator[Running]:
+    """Serve a model until the block ends."""
+    service = Service(model, ["bge-micro-v2", "other/name"], limits or Limits(), **options)
+    listener = Address("127.0.0.1", 0).listen()
+    config = uvicorn.Config(
+        build_app(service, api_key), log_config=None, access_log=False, ws="none"
+    )
+    server = uvicorn.Server(config)
+    thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
+    url = f"http://127.0.0.1:{listener.getsockname()[1]}"
+    thread.start()
+    deadline = time.monotonic() + PATIENCE
+    while not server.started and time.monotonic() < deadline:
+        time.sleep(0.01)
+    try:
+        yield Running(url, service)
+    finally:
+        server.should_exit = True
+        thread.join(PATIENCE)
+    assert not thread.is_alive()
+
+
+@dataclass
+class ServerProcess:
+    """`bge-micro serve` as a process; its log is read by a thread."""
+
+    process: subprocess.Popen[bytes]
+    lines: list[dict[str, Any]]
+    reader: threading.Thread
+
+    @property
+    def url(self) -> str:
+        return str(self.lines[0]["url"])
+
+    def wait(self) -> int:
+        code = self.process.wait(PATIENCE)
+        self.reader.join(PATIENCE)
+        return code
+
+
+Start = Callable[..., ServerProcess]

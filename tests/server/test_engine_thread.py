@@ -1,0 +1,232 @@
+"""The engine's thread by itself: what runs together, who waits for whom, what is refused."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
+
+import numpy as np
+import pytest
+
+from bge_micro import SentenceTransformer
+from bge_micro.outputs import VectorForm
+from bge_micro.server.encoder import Encoder, Kind
+from bge_micro.server.engine_thread import EngineThread
+from bge_micro.server.errors import InputError, OverloadedError, UnavailableError
+
+from .servers import PATIENCE
+
+FORM = VectorForm(384, True, "float32")
+TEXTS = Kind(FORM, "", are_ids=False)
+
+
+class Gate:
+    """An encoder whose calls can be held up, and are kept account of."""
+
+    def __init__(self, model: SentenceTransformer) -> None:
+        self.encoder = Encoder(model)
+        self.batches: list[int] = []
+        self.entered = threading.Event()
+        self.open = threading.Event()
+        encode = self.encoder.encode
+
+        def held(batch: object, form: object) -> object:
+            self.batches.append(len(batch.truncated))  # type: ignore[attr-defined]
+            self.entered.set()
+            assert self.open.wait(PATIENCE)
+            return encode(batch, form)  # type: ignore[arg-type]
+
+        self.encoder.encode = held  # type: ignore[method-assign, assignment]
+
+    async def until_busy(self) -> None:
+        await asyncio.to_thread(self.entered.wait, PATIENCE)
+
+
+@contextmanager
+def started(gate: Gate, queue_texts: int = 10_000) -> Iterator[EngineThread]:
+    engine = EngineThread(gate.encoder, queue_texts, lambda texts: None)
+    engine.start()
+    try:
+        yield engine
+    finally:
+        gate.open.set()
+        engine.stop()
+        assert not engine.alive
+
+
+@pytest.fixture
+def gate(model: SentenceTransformer) -> Gate:
+    return Gate(model)
+
+
+def run(work: Callable[[], Awaitable[None]]) -> None:
+    asyncio.run(asyncio.wait_for(work(), PATIENCE))  # type: ignore[arg-type]
+
+
+def test_what_came_meanwhile_runs_together(gate: Gate, model: SentenceTransformer) -> None:
+    texts = [f"text {number}" for number in range(20)]
+
+    async def work() -> None:
+        with started(gate) as engine:
+            first = asyncio.create_task(engine.embed(["first"], TEXTS, truncate=False))
+            await gate.until_busy()
+            rest = [
+                asyncio.create_task(engine.embed([text], TEXTS, truncate=False)) for text in texts
+            ]
+            await asyncio.sleep(0)
+            assert engine.waiting_texts == 21
+            gate.open.set()
+            await first
+            vectors = np.concatenate([(await task).vectors for task in rest])
+            expected = model.encode(texts, normalize_embeddings=True)
+            assert vectors.tobytes() == expected.tobytes()
+            assert engine.waiting_texts == 0
+
+    run(work)
+    assert gate.batches == [1, 20]
+
+
+def test_forms_do_not_mix(gate: Gate, model: SentenceTransformer) -> None:
+    kinds = [TEXTS, Kind(VectorForm(8, False, "float32"), "", False), Kind(FORM, "find: ", False)]
+
+    async def work() -> None:
+        with started(gate) as engine:
+            gate.open.set()
+            answers = await asyncio.gather(
+                *(engine.embed(["a", "b"], kind, truncate=False) for kind in kinds * 5)
+            )
+        for answer, kind in zip(answers, kinds * 5, strict=True):
+            expected = model.encode(
+                ["a", "b"],
+                normalize_embeddings=kind.form.normalize,
+                truncate_dim=kind.form.dimensions,
+                prompt=kind.prefix,
+            )
+            assert answer.vectors.tobytes() == expected.tobytes()
+
+    run(work)
+
+
+def test_a_small_request_does_not_wait_for_a_large_one(gate: Gate) -> None:
+    large = ["some words of a text " * 10] * 400
+    done: list[str] = []
+
+    async def work() -> None:
+        with started(gate) as engine:
+
+            async def ask(name: str, texts: list[str]) -> None:
+                await engine.embed(texts, TEXTS, truncate=False)
+                done.append(name)
+
+            first = asyncio.create_task(ask("large", large))
+            await gate.until_busy()
+            small = asyncio.create_task(ask("small", ["small"]))
+            await asyncio.sleep(0)
+            gate.open.set()
+            await asyncio.gather(first, small)
+
+    run(work)
+    assert done == ["small", "large"]
+    assert gate.batches[0] < 100
+    assert sum(gate.batches) == 401
+
+
+def test_a_large_request_is_not_starved(gate: Gate, model: SentenceTransformer) -> None:
+    texts = [f"some words of text {number} " * 10 for number in range(300)]
+
+    async def work() -> None:
+        with started(gate) as engine:
+            gate.open.set()
+            large = asyncio.create_task(engine.embed(texts, TEXTS, truncate=False))
+
+            async def flood() -> None:
+                while not large.done():
+                    await engine.embed(["small"] * 50, TEXTS, truncate=False)
+
+            await asyncio.gather(*(flood() for _ in range(8)))
+            vectors = (await large).vectors
+        assert vectors.tobytes() == model.encode(texts, normalize_embeddings=True).tobytes()
+
+    run(work)
+
+
+def test_a_full_queue_refuses(gate: Gate) -> None:
+    async def work() -> None:
+        with started(gate, queue_texts=3) as engine:
+            # Alone, a request is served whatever the queue's size.
+            first = asyncio.create_task(engine.embed(["a"] * 2, TEXTS, truncate=False))
+            await gate.until_busy()
+            second = asyncio.create_task(engine.embed(["b"], TEXTS, truncate=False))
+            await asyncio.sleep(0)
+            with pytest.raises(OverloadedError) as full:
+                await engine.embed(["c"], TEXTS, truncate=False)
+            assert full.value.status == 429
+            assert full.value.headers == {"Retry-After": "1"}
+            gate.open.set()
+            await asyncio.gather(first, second)
+            await engine.embed(["c"] * 5, TEXTS, truncate=False)
+
+    run(work)
+
+
+def test_one_bad_request_spoils_no_other(gate: Gate) -> None:
+    ids = Kind(FORM, "", are_ids=True)
+
+    async def work() -> None:
+        with started(gate) as engine:
+            gate.open.set()
+            bad, good, long, fine = await asyncio.gather(
+                engine.embed([[101, 7592, 102], [40_000]], ids, truncate=False),
+                engine.embed([[101, 7592, 102]], ids, truncate=False),
+                engine.embed(["a", "word " * 600], TEXTS, truncate=False),
+                engine.embed(["hello"], TEXTS, truncate=False),
+                return_exceptions=True,
+            )
+        assert isinstance(bad, InputError)
+        assert "row 1 " in str(bad)
+        assert isinstance(long, InputError)
+        assert "row 1 has more than 512 tokens" in str(long)
+        assert good.vectors.tobytes() == fine.vectors.tobytes()  # type: ignore[union-attr]
+
+    run(work)
+
+
+def test_what_is_cancelled_is_forgotten(gate: Gate) -> None:
+    async def work() -> None:
+        with started(gate) as engine:
+            first = asyncio.create_task(engine.embed(["a"], TEXTS, truncate=False))
+            await gate.until_busy()
+            second = asyncio.create_task(engine.embed(["b"] * 7, TEXTS, truncate=False))
+            await asyncio.sleep(0)
+            first.cancel()  # while it is in the engine
+            second.cancel()  # while it waits
+            await asyncio.gather(first, second, return_exceptions=True)
+            gate.open.set()
+            assert (await engine.embed(["c"], TEXTS, truncate=False)).tokens == 3
+            assert engine.waiting_texts == 0
+
+    run(work)
+    assert gate.batches == [1, 1]
+
+
+def test_stopping_finishes_what_was_taken(gate: Gate) -> None:
+    async def work() -> None:
+        with started(gate) as engine:
+            taken = [
+                asyncio.create_task(engine.embed([f"{n}"] * 3, TEXTS, truncate=False))
+                for n in range(10)
+            ]
+            await gate.until_busy()
+            stopping = asyncio.create_task(asyncio.to_thread(engine.stop))
+            while engine.alive:
+                await asyncio.sleep(0.01)
+            with pytest.raises(UnavailableError):
+                await engine.embed(["late"], TEXTS, truncate=False)
+            gate.open.set()
+            answers = await asyncio.gather(*taken)
+            await stopping
+        assert [answer.tokens for answer in answers] == [9] * 10
+
+    run(work)

@@ -1,0 +1,137 @@
+"""`bge-micro serve` as a process: options, log, signals, and no accepted request lost."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import httpx
+import pytest
+
+from .servers import PATIENCE, Start
+
+posix = pytest.mark.skipif(os.name != "posix", reason="POSIX signals")
+COMMAND = [sys.executable, "-m", "bge_micro", "serve"]
+SECRET = "xyzzy plugh"
+
+
+@posix
+def test_shutdown_answers_every_accepted_request(start: Start) -> None:
+    server = start("--threads", "2")
+    texts = [f"{SECRET} {number} " + "and on " * 200 for number in range(5)]
+    clients = [httpx.Client(timeout=PATIENCE, trust_env=False) for _ in range(24)]
+    for client in clients:  # connected, so that the requests come at once
+        assert client.get(f"{server.url}health").status_code == 200
+
+    def ask(client: httpx.Client) -> int:
+        answer = client.post(f"{server.url}embed", json={"inputs": texts})
+        return len(answer.json()) if answer.status_code == 200 else answer.status_code
+
+    with ThreadPoolExecutor(len(clients)) as pool:
+        answers = [pool.submit(ask, client) for client in clients]
+        with httpx.Client(timeout=PATIENCE, trust_env=False) as watcher:
+            answered, waiting = 0, 0.0
+            while 5 * answered + waiting < 5 * 24:  # until all of them are in
+                answered = sum(answer.done() for answer in answers)
+                metrics = watcher.get(f"{server.url}metrics").text
+                waiting = float(metrics.partition("\nbge_micro_queue_texts ")[2].split()[0])
+            assert waiting
+        server.process.send_signal(signal.SIGTERM)
+        assert [answer.result() for answer in answers] == [5] * 24
+    for client in clients:
+        client.close()
+    assert server.wait() == 0
+    assert server.lines[-1]["event"] == "stopped"
+    done = [line for line in server.lines if line.get("route") == "/embed"]
+    assert len(done) == 24
+    assert {"time", "level", "event", "method", "status", "ms", "texts", "tokens"} <= done[0].keys()
+    assert SECRET not in str(server.lines)
+
+
+@posix
+def test_interrupt(start: Start) -> None:
+    server = start("--log-level", "info")
+    server.process.send_signal(signal.SIGINT)
+    assert server.wait() == 130
+
+
+def test_options(start: Start, tmp_path: Path) -> None:
+    key = tmp_path / "key"
+    key.write_text("from-file\n")
+    argv = ["--model-name", "mine", "--max-tokens", "16", "--max-texts", "2", "--auto-truncate"]
+    limits = ["--max-body-bytes", "1000", "--max-queue-texts", "5", "--compute-type", "float32"]
+    server = start(*argv, *limits, "--api-key-file", str(key), BGE_MICRO_API_KEY="ignored")
+    headers = {"Authorization": "Bearer from-file"}
+    with httpx.Client(base_url=server.url, headers=headers, timeout=PATIENCE) as client:
+        info = client.get("/info").json()
+        assert info["model_id"] == "mine"
+        assert info["max_input_length"] == 16
+        assert info["max_client_batch_size"] == 2
+        assert info["max_body_bytes"] == 1000
+        assert info["max_queue_texts"] == 5
+        assert info["model_dtype"] == "float32"
+        long = client.post("/v1/embeddings", json={"input": "word " * 100})
+        assert long.json()["usage"]["total_tokens"] == 16
+    assert httpx.get(f"{server.url}info", timeout=PATIENCE).status_code == 401
+    assert server.url.startswith("http://127.0.0.1:")
+
+
+def test_key_from_the_environment(start: Start) -> None:
+    server = start(BGE_MICRO_API_KEY="k")
+    assert httpx.get(f"{server.url}info", timeout=PATIENCE).status_code == 401
+
+
+def run(*argv: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [*COMMAND, *argv],
+        env={**os.environ, **environment},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=PATIENCE,
+    )
+
+
+def test_errors_of_the_command_line() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = str(taken.getsockname()[1])
+        result = run("--port", port)
+        assert result.returncode == 1
+        assert result.stderr.startswith(f"bge-micro: error: 127.0.0.1:{port}: ")
+    assert run("--port", "99999").returncode == 2
+    empty = run(BGE_MICRO_API_KEY=" ")
+    assert (empty.returncode, "the API key is empty" in empty.stderr) == (2, True)
+    assert run("--api-key-file", "/no/such/file").returncode == 1
+
+
+def test_without_the_extra(tmp_path: Path) -> None:
+    (tmp_path / "starlette.py").write_text("raise ImportError('no', name='starlette')")
+    result = run(PYTHONPATH=str(tmp_path))
+    assert result.returncode == 1
+    assert result.stderr == (
+        "bge-micro: error: serve needs starlette: pip install 'bge-micro[server]'\n"
+    )
+
+
+@pytest.mark.slow
+def test_schemathesis_finds_nothing(start: Start, tmp_path: Path) -> None:
+    pytest.importorskip(
+        "schemathesis", reason="schemathesis is missing: pip install '.[server-test]'"
+    )
+    tool = shutil.which("schemathesis", path=Path(sys.executable).parent) or "schemathesis"
+    server = start("--log-level", "warning")
+    result = subprocess.run(
+        [tool, "run", f"{server.url}openapi.json", "--checks", "all", "--max-examples", "40"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert result.returncode == 0, result.stdout
+    assert "No issues found" in result.stdout
