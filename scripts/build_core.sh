@@ -1,14 +1,14 @@
 #!/usr/bin/env bash
 # Builds the core by a preset of CMakePresets.json and prints a folder that, put into PYTHONPATH,
 # makes this checkout's package with that core win over an installed one.
-#   scripts/build_core.sh PRESET
-# Wants a Python with pybind11, cmake and ninja (`pip install '.[test,reliability]'`).
+#   scripts/build_core.sh PRESET [NAME]   builds in build/NAME, by default build/PRESET
+# Wants a Python with what the extra "reliability" names. CXX chooses the compiler.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 preset=$1
-build=build/$preset
+build=build/${2:-$preset}
 {
-  cmake --preset "$preset" \
+  cmake --preset "$preset" -B "$build" \
     -Dpybind11_DIR="$(python -m pybind11 --cmakedir)" -DPython_EXECUTABLE="$(command -v python)"
   cmake --build "$build" -j"${JOBS:-1}"
   rm -rf "$build/site"

@@ -43,5 +43,6 @@ case $preset in
     exit 2
     ;;
 esac
-[[ $# -gt 0 ]] && tests=("$@")
-exec setarch --addr-no-randomize python -m pytest "${plugins[@]}" "${tests[@]}"
+# Options alone, such as -q, change nothing of what is run.
+for argument in "$@"; do [[ $argument == -* ]] || tests=(); done
+exec setarch --addr-no-randomize python -m pytest "${plugins[@]}" "${tests[@]}" "$@"

@@ -203,6 +203,12 @@ def test_offsets_that_lie(model: _core.Model, offsets: list[int], message: str) 
         run(model, offsets=np.array(offsets, np.int64))
 
 
+def test_an_offset_so_low_that_a_difference_overflows(model: _core.Model) -> None:
+    offsets = np.array([0, 4, -(2**63), 10])
+    with pytest.raises(ValueError, match="text 1 has 9223372036854775804 tokens"):
+        run(model, offsets=offsets, vectors=np.zeros((3, 64), np.float32))
+
+
 def test_too_long_a_text(model: _core.Model) -> None:
     ids, offsets = np.zeros(520, np.int32), np.array([0, 7, 520])
     with pytest.raises(ValueError, match="text 1 has 513 tokens, expected 1 to 512"):

@@ -31,10 +31,11 @@ def fuzz(data: bytes) -> None:
     try:
         file = open_tensors(_PATH, mmap=mapped)
     except CheckpointError as error:
-        assert _PATH in str(error), "the message names the file"
+        if _PATH not in str(error):
+            raise AssertionError("the message does not name the file") from error
         return
     found = {name: file[name] for name in file}
-    # The package's NumPy face cannot read BF16; shapes and sizes are checked below all the same.
+    # The package's NumPy face cannot read BF16; of that, shape and size are checked below.
     expected = {} if any(info.dtype == "BF16" for info in file.infos.values()) else load(data)
     for name, array in found.items():
         assert array.shape == file.infos[name].shape

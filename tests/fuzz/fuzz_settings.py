@@ -5,6 +5,7 @@ The first byte of an input says which file the rest is.
 
 from __future__ import annotations
 
+import copy
 import json
 import os
 import random
@@ -63,7 +64,7 @@ def check_transformer(settings: TransformerSettings) -> None:
 
 def check_settings(settings: ModelSettings) -> None:
     assert all(type(text) is str for pair in settings.prompts.items() for text in pair)
-    assert settings.default_prompt_name in {None, *settings.prompts}
+    assert settings.default_prompt_name in {None, "query", "document", *settings.prompts}
     assert settings.similarity_fn_name in {None, *SIMILARITY_FUNCTIONS}
     assert settings.truncate_dim is None or settings.truncate_dim >= 1
 
@@ -117,7 +118,8 @@ def fuzz(data: bytes) -> None:
     try:
         found = read()
     except CheckpointError as error:
-        assert str(_FOLDER) in str(error), "the message names the file"
+        if str(_FOLDER) not in str(error):
+            raise AssertionError("the message does not name the file") from error
         return
     check(found)
 
@@ -142,9 +144,9 @@ def _edit(value: Any, rng: random.Random) -> None:
     keys = list(value) if isinstance(value, dict) else list(range(len(value)))
     if not keys:
         if isinstance(value, dict):
-            value["a"] = rng.choice(VALUES)
+            value["a"] = copy.deepcopy(rng.choice(VALUES))
         else:
-            value.append(rng.choice(VALUES))
+            value.append(copy.deepcopy(rng.choice(VALUES)))
         return
     key = rng.choice(keys)
     if isinstance(value[key], (dict, list)) and rng.random() < 0.7:
@@ -152,9 +154,9 @@ def _edit(value: Any, rng: random.Random) -> None:
     elif rng.random() < 0.2:
         del value[key]
     elif rng.random() < 0.2 and isinstance(value, list):
-        value.append(value[key])
+        value.append(copy.deepcopy(value[key]))
     else:
-        value[key] = rng.choice(VALUES)
+        value[key] = copy.deepcopy(rng.choice(VALUES))
 
 
 if __name__ == "__main__":

@@ -28,9 +28,9 @@ REPOSITORY = Path(__file__).resolve().parents[2]
 MODEL = PurePosixPath("bge_micro/data/bge-micro-v2")
 MEGABYTE = 1_000_000
 TOP_LEVEL = {
-    *(".clang-format", ".gitignore", ".pre-commit-config.yaml"),
-    *("CHANGELOG.md", "CMakeLists.txt", "LICENSE", "PKG-INFO", "README.md", "RELEASING.md"),
-    "pyproject.toml",
+    *(".clang-format", ".clang-tidy", ".gitignore", ".pre-commit-config.yaml"),
+    *("CHANGELOG.md", "CMakeLists.txt", "CMakePresets.json", "LICENSE", "PKG-INFO", "README.md"),
+    *("RELEASING.md", "SECURITY.md", "pyproject.toml"),
     *("cpp", "python", "scripts", "tests"),
 }
 

@@ -1,1 +1,1 @@
-"""Memory, threads, forks and faults: what a long-lived process has to trust."""
+"""Memory, threads, forks and faults: what a long-lived process lives by."""

@@ -1,4 +1,4 @@
-"""What the package holds: bounded workspaces, and nothing that grows."""
+"""Bounded workspaces, nothing that grows, and MemoryError where no memory is left."""
 
 from __future__ import annotations
 
@@ -19,6 +19,8 @@ from reliability.soak import COUNTS
 linux_only = pytest.mark.skipif(sys.platform != "linux", reason="reads Linux's /proc, sets limits")
 
 LONG = "word " * 600  # more than 512 tokens
+# For programs that import this folder's modules.
+SEE_TESTS = {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
 
 
 @pytest.fixture
@@ -116,7 +118,7 @@ def test_trimmed_memory_goes_back_to_the_system() -> None:
         model.trim()
         print(json.dumps([held, during - before, during - resident_kb()]))
     """
-    held, grown, freed = run_child(program, environ={"PYTHONPATH": "tests"})
+    held, grown, freed = run_child(program, environ=SEE_TESTS)
     assert held > 10_000
     assert grown >= held * 0.8
     assert freed >= held * 0.8
@@ -126,7 +128,7 @@ def soak(*arguments: str) -> list[int]:
     """Run soak.py; return the resident memory, in KB, after each tenth of the work."""
     done = subprocess.run(
         [sys.executable, "-m", "reliability.soak", *arguments],
-        env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
+        env={**os.environ, **SEE_TESTS},
         capture_output=True,
         text=True,
         check=False,
@@ -154,3 +156,71 @@ def test_nothing_grows(what: str, count: int, tiny: Path) -> None:
 @pytest.mark.parametrize("what", COUNTS)
 def test_nothing_grows_in_the_long_run(what: str) -> None:
     assert_flat(soak(what), 2048)
+
+
+# Address space is cut to so much more than is in use, step by step, and each time an encoding or a
+# load either fails with MemoryError or gives what it should. Tokenizing is left out: Rust's
+# allocator ends the process, whatever we do.
+STARVED = """
+    import json, resource
+    import numpy as np
+    from bge_micro import SentenceTransformer, _core
+
+    def address_space():
+        with open("/proc/self/statm") as file:
+            return int(file.read().split()[0]) * resource.getpagesize()
+
+    def outcome(work, extra):
+        core.trim()
+        resource.setrlimit(resource.RLIMIT_AS, (address_space() + extra, hard))
+        try:
+            result = work()
+        except MemoryError:
+            return "MemoryError"
+        finally:
+            resource.setrlimit(resource.RLIMIT_AS, (soft, hard))
+        return "equal" if result == expected else "other vectors"
+
+    soft, hard = resource.getrlimit(resource.RLIMIT_AS)
+    engine = SentenceTransformer()._engine
+    core, config, tensors = engine._core, engine.checkpoint.config, engine.checkpoint.tensors
+    shape = dict(
+        layers=config.layers, hidden=config.hidden, heads=config.heads,
+        intermediate=config.intermediate, vocabulary=config.vocab, positions=config.positions,
+        token_types=config.token_types, norm_epsilon=config.layer_norm_eps,
+    )
+    lengths = [2, 300, 17, 512, 40, 9, 150]
+    ids = np.random.default_rng(0).integers(0, 30000, sum(lengths)).astype(np.int32)
+    offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
+    out = np.empty((len(lengths), 384), np.float32)
+
+    def encode(model=core, threads=1):
+        out.fill(np.nan)
+        model.encode(ids, offsets, pooling="mean", dimensions=384, normalize=False,
+                     precision="float32", threads=threads, vectors=out)
+        return out.tobytes()
+
+    def load():
+        model = _core.Model(shape, tensors, "int8")
+        resource.setrlimit(resource.RLIMIT_AS, (soft, hard))
+        return encode(model)
+
+    expected = encode()
+    found = {}
+    for name, work, most in (
+        ("load", load, 12 << 20),
+        ("one thread", encode, 12 << 20),
+        ("three threads", lambda: encode(threads=3), 48 << 20),
+    ):
+        found[name] = sorted({outcome(work, most * step // 40) for step in range(41)})
+    found["afterwards"] = encode() == encode(threads=3) == expected
+    print(json.dumps(found))
+"""
+
+
+@linux_only
+def test_without_memory_there_is_memory_error() -> None:
+    # Large pieces are mapped each by itself, so that what is freed is not there for the next try.
+    found = run_child(STARVED, environ={"MALLOC_MMAP_THRESHOLD_": "65536"}, timeout=600)
+    both = ["MemoryError", "equal"]
+    assert found == {"load": both, "one thread": both, "three threads": both, "afterwards": True}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import secrets
 import shutil
 from collections.abc import Iterator
@@ -104,12 +105,33 @@ def _new_folder(out: Path) -> Iterator[Path]:
     partial.mkdir(parents=True)
     try:
         yield partial
-        if out.exists():  # empty; Windows does not rename over it
+        for file in filter(Path.is_file, partial.rglob("*")):
+            _sync(file)
+        _rename(partial, out)
+    except BaseException as error:
+        shutil.rmtree(partial, ignore_errors=True)
+        if isinstance(error, OSError) and error.errno and not error.filename:
+            error.filename = str(partial)  # a full disk does not say which file did not fit
+        raise
+
+
+def _sync(path: Path) -> None:
+    """Have a file on the disk: a crash may leave its new name with nothing behind it."""
+    with path.open("r+b") as file:
+        os.fsync(file.fileno())
+
+
+def _rename(partial: Path, out: Path) -> None:
+    try:
+        if out.exists():  # empty, at first; Windows does not rename over it
             out.rmdir()
         partial.rename(out)
-    except BaseException:
-        shutil.rmtree(partial, ignore_errors=True)
-        raise
+    except OSError as error:
+        if not out.exists():
+            raise
+        raise FileExistsError(
+            f"{out}: another process has written it meanwhile; its folder was left as it is."
+        ) from error
 
 
 def _write_modules(folder: Path, contents: FolderContents) -> None:

@@ -138,7 +138,12 @@ def _take_name(partial: Path, target: Path) -> None:
     if target.exists():
         old = target.with_name(f".{target.name}.{secrets.token_hex(4)}.old")
         os.rename(target, old)
-    os.rename(partial, target)
+    try:
+        os.rename(partial, target)
+    except OSError:
+        if old is not None:
+            os.rename(old, target)
+        raise
     if old is not None:
         shutil.rmtree(old, ignore_errors=True)
 

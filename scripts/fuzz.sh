@@ -1,0 +1,28 @@
+#!/usr/bin/env bash
+# Fuzzes what reads input from outside: so many executions, or until something is found.
+#   scripts/fuzz.sh safetensors|settings|tokenizer|core|all [executions, 1000000 by default]
+# New inputs that reach new code are kept in build/fuzz/corpus; a finding is written to build/fuzz.
+# The Python targets want atheris, the core's wants Clang (CXX=clang++-19, say).
+set -euo pipefail
+cd "$(dirname "$0")/.."
+target=$1
+runs=${2:-1000000}
+if [[ $target == all ]]; then
+  for each in safetensors settings tokenizer core; do "$0" "$each" "$runs"; done
+  exit
+fi
+mkdir -p "build/fuzz/corpus/$target"
+# Longer texts only take longer: a byte of the input is up to 110 characters.
+most=2048
+[[ $target != tokenizer ]] || most=300
+arguments=("build/fuzz/corpus/$target" "tests/fuzz/corpus/$target" -runs="$runs" -max_len=$most
+  -timeout=30 -artifact_prefix="build/fuzz/$target-" -print_final_stats=1 -verbosity=1)
+if [[ $target == core ]]; then
+  {
+    CXX=${CXX:-clang++} cmake --preset fuzz \
+      -Dpybind11_DIR="$(python -m pybind11 --cmakedir)" -DPython_EXECUTABLE="$(command -v python)"
+    cmake --build build/fuzz -j"${JOBS:-1}"
+  } >&2
+  exec build/fuzz/fuzz_core "${arguments[@]}"
+fi
+exec python "tests/fuzz/fuzz_$target.py" "${arguments[@]}"

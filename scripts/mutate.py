@@ -1,0 +1,230 @@
+"""Do the tests notice? Makes one small change after another and runs the tests that should fail.
+
+    python scripts/mutate.py [--only TEXT] [--survivors] [--list]
+
+Works on a copy of the sources in build/mutation, and compiles only what a change touches: of the
+kernels, the plain C++ and the best instruction set of this CPU. Results are added to
+build/mutation/report.json; --survivors runs again what is alive there, --only those whose file or
+edit holds a text. The exit code is 1 if a mutant survives.
+
+Wants cmake, ninja, pybind11 and what the tests want.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import resource
+import shlex
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from mutation.mutants import MUTANTS, Mutant
+
+ROOT = Path(__file__).resolve().parents[1]
+WORK = ROOT / "build/mutation"
+TREE = WORK / "tree"
+BUILD = TREE / "build/mutants"
+SITE = BUILD / "site"
+REPORT = WORK / "report.json"
+
+# CPU seconds of a test run: a mutant that loops for ever is dead too.
+PATIENCE = 300
+
+GOLDEN = "tests/invariance/test_golden.py"
+# Where a change is noticed, nearest first.
+TESTS: dict[str, list[str]] = {
+    "cpp/kernels/quantize.h": ["tests/core/test_quantize.py", "tests/core/test_model.py"],
+    "cpp/kernels/layernorm.h": ["tests/core/test_layer_norm.py", "tests/core/test_hard_models.py"],
+    "cpp/kernels/exp.h": ["tests/core/test_gelu_exp.py", "tests/core/test_attention.py"],
+    "cpp/kernels/gelu.h": ["tests/core/test_gelu_exp.py"],
+    "cpp/kernels/linear.h": ["tests/core/test_linear_int8.py", "tests/core/test_linear_float32.py"],
+    "cpp/kernels/attention": ["tests/core/test_attention.py"],
+    "cpp/kernels/pool.h": ["tests/core/test_pool.py"],
+    "cpp/kernels/soft_fma.h": ["tests/core/test_soft_fma.py"],
+    "cpp/isa/": ["tests/core"],
+    "cpp/model/pack": ["tests/core/test_linear_int8.py", "tests/core/test_model_errors.py"],
+    "cpp/model/encoder": ["tests/core/test_model.py"],
+    "cpp/model/": ["tests/core/test_model_errors.py", "tests/core/test_model.py"],
+    "cpp/engine": ["tests/core/test_model_errors.py", "tests/core/test_model.py", "tests/api"],
+    "python/bge_micro/checkpoint/": ["tests/checkpoint"],
+    "python/bge_micro/tokenization/": ["tests/tokenization"],
+}
+# And then by everything that compares vectors.
+CPP_TESTS = ["tests/core", "tests/invariance"]
+NOT_HERE = ["--ignore=tests/core/test_object_files.py"]  # looks at another build
+
+
+def run(command: list[str], **options: object) -> None:
+    subprocess.run(command, check=True, stdout=subprocess.DEVNULL, **options)  # type: ignore[call-overload]
+
+
+def prepare() -> None:
+    """Copy the sources and build them."""
+    shutil.rmtree(TREE, ignore_errors=True)
+    TREE.mkdir(parents=True)
+    for name in ("cpp", "python"):
+        shutil.copytree(ROOT / name, TREE / name, ignore=shutil.ignore_patterns("__pycache__"))
+    for name in ("CMakeLists.txt", "CMakePresets.json"):
+        shutil.copy(ROOT / name, TREE)
+    pybind11 = subprocess.run(
+        [sys.executable, "-m", "pybind11", "--cmakedir"], check=True, capture_output=True, text=True
+    ).stdout.strip()
+    run(
+        [
+            *("cmake", "--preset", "mutants", f"-Dpybind11_DIR={pybind11}"),
+            f"-DPython_EXECUTABLE={sys.executable}",
+        ],
+        cwd=TREE,
+    )
+    run(["cmake", "--build", str(BUILD), f"-j{os.environ.get('JOBS', '1')}"])
+    # The package as Python sees it: links to the copy's files, and the module.
+    shutil.copytree(TREE / "python/bge_micro", SITE / "bge_micro", copy_function=os.symlink)
+    (SITE / "bge_micro" / module().name).symlink_to(module())
+
+
+def module() -> Path:
+    return next(BUILD.glob("_core.*.so"))
+
+
+def best_isa() -> str:
+    """Return the instruction set that runs on this CPU."""
+    code = "from bge_micro import SentenceTransformer as S; print(S().isa)"
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        check=True,
+        capture_output=True,
+        text=True,
+        env={**os.environ, "PYTHONPATH": str(SITE)},
+    )
+    return done.stdout.strip()
+
+
+def touched_sources(mutant: Mutant, best: str) -> list[str]:
+    """Return the files to compile again."""
+    if mutant.file.endswith(".py"):
+        return []
+    if mutant.file.endswith(".cpp"):
+        return [mutant.file]
+    isas = {mutant.isa} if mutant.isa else {"scalar", best}
+    sources = [f"cpp/isa/{isa}.cpp" for isa in sorted(isas)]
+    if mutant.file.endswith("soft_fma.h"):
+        sources.append("cpp/bindings/register_kernels.cpp")
+    return sources
+
+
+@contextmanager
+def mutated(mutant: Mutant, best: str) -> Iterator[bool]:
+    """Apply a mutant and build it; tells whether it compiles. Everything is put back afterwards."""
+    path = TREE / mutant.file
+    text = path.read_text()
+    assert text.count(mutant.before) == 1, f"{mutant.file}: not once: {mutant.before}"
+    commands = json.loads((BUILD / "compile_commands.json").read_text())
+    wanted = {str(TREE / source) for source in touched_sources(mutant, best)}
+    chosen = [command for command in commands if command["file"] in wanted]
+    assert len(chosen) == len(wanted), f"{mutant.file}: no commands for {wanted}"
+    objects = [BUILD / shlex.split(command["command"])[-3] for command in chosen]
+    kept = [(file, file.with_suffix(".kept")) for file in [*objects, module()] if chosen]
+    for file, copy in kept:
+        shutil.copy2(file, copy)
+    try:
+        path.write_text(text.replace(mutant.before, mutant.after))
+        yield all(
+            subprocess.run(
+                command["command"], shell=True, cwd=BUILD, capture_output=True, check=False
+            ).returncode
+            == 0
+            for command in [*chosen, *([{"command": link_command()}] if chosen else [])]
+        )
+    finally:
+        path.write_text(text)
+        for file, copy in kept:
+            shutil.move(copy, file)
+
+
+def link_command() -> str:
+    done = subprocess.run(
+        ["ninja", "-C", str(BUILD), "-t", "commands", module().name],
+        check=True,
+        capture_output=True,
+        text=True,
+    )
+    return done.stdout.splitlines()[-1]
+
+
+def tests_for(mutant: Mutant) -> list[str]:
+    near = next(tests for start, tests in TESTS.items() if mutant.file.startswith(start))
+    further = CPP_TESTS if mutant.file.startswith("cpp/") else []
+    return [*near, *(test for test in further if test not in near)]
+
+
+def first_failure(tests: list[str]) -> str:
+    """Run tests until one fails; return which, or "" if none does."""
+    started = time.monotonic()
+    done = subprocess.run(
+        [
+            *(sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider", "-p"),
+            *("no:faulthandler", "--tb=no", *NOT_HERE, *tests),
+        ],
+        cwd=ROOT,
+        env={**os.environ, "PYTHONPATH": str(SITE), "PYTHONDONTWRITEBYTECODE": "1"},
+        capture_output=True,
+        text=True,
+        check=False,
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_CPU, (PATIENCE, PATIENCE)),
+    )
+    if done.returncode == 0:
+        return ""
+    failed = [line for line in done.stdout.splitlines() if line.startswith(("FAILED", "ERROR"))]
+    if failed:
+        return failed[0].split(" - ")[0].split(maxsplit=1)[1]
+    seconds = time.monotonic() - started
+    return f"exit code {done.returncode} after {seconds:.0f} s"
+
+
+def examine(mutant: Mutant, best: str) -> str:
+    """Return what killed a mutant, or ""."""
+    with mutated(mutant, best) as compiles:
+        return first_failure(tests_for(mutant)) if compiles else "the compiler"
+
+
+def key(mutant: Mutant) -> str:
+    return f"{mutant.file}: {mutant.before} -> {mutant.after or 'nothing'}"
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--only", default="")
+    parser.add_argument("--survivors", action="store_true")
+    parser.add_argument("--list", action="store_true")
+    arguments = parser.parse_args()
+    report = json.loads(REPORT.read_text()) if REPORT.exists() else {}
+    chosen = [mutant for mutant in MUTANTS if arguments.only in key(mutant)]
+    if arguments.survivors:
+        chosen = [mutant for mutant in chosen if report.get(key(mutant)) == ""]
+    if arguments.list:
+        print("\n".join(map(key, chosen)))
+        return 0
+    prepare()
+    best = best_isa()
+    for tests in {tuple(tests_for(mutant)) for mutant in chosen}:
+        failure = first_failure(list(tests))
+        assert not failure, f"fails without any mutant: {failure}"
+    for mutant in chosen:
+        killer = report[key(mutant)] = examine(mutant, best)
+        print(f"{'dead    ' if killer else 'SURVIVES'} {key(mutant)}  [{killer}]", flush=True)
+        REPORT.write_text(json.dumps(report, indent=1))
+    survivors = [mutant for mutant in MUTANTS if report.get(key(mutant)) == ""]
+    known = [mutant for mutant in MUTANTS if key(mutant) in report]
+    print(f"{len(known) - len(survivors)} of {len(known)} mutants die ({best})")
+    return 1 if survivors else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,28 @@
+#!/usr/bin/env bash
+# Bill of materials, CycloneDX JSON, of a wheel and what it needs at run time, and an audit of these
+# packages for known vulnerabilities (which asks pypi.org's database).
+#   scripts/sbom.sh WHEEL OUT.cdx.json
+# Wants cyclonedx-bom and pip-audit.
+set -euo pipefail
+wheel=$(realpath "$1")
+out=$(realpath -m "$2")
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+python -m venv --without-pip "$work/bare"
+python -m pip --python "$work/bare/bin/python" install -q "$wheel"
+cyclonedx-py environment --output-reproducible --of JSON -o "$out" "$work/bare/bin/python"
+# The environment holds what is installed; the compiled core has no libraries but the system's.
+python - "$out" "$wheel" <<'PYTHON'
+import hashlib, json, pathlib, sys
+
+out, wheel = map(pathlib.Path, sys.argv[1:])
+bill = json.loads(out.read_text())
+for component in bill["components"]:
+    if component["name"] == "bge-micro":
+        digest = hashlib.sha256(wheel.read_bytes()).hexdigest()
+        component["hashes"] = [{"alg": "SHA-256", "content": digest}]
+out.write_text(json.dumps(bill, indent=2) + "\n")
+for component in bill["components"]:
+    print(component["name"], component["version"])
+PYTHON
+pip-audit --path "$work"/bare/lib/python*/site-packages

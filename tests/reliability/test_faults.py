@@ -1,0 +1,328 @@
+"""Full disks, read-only folders, files cut short, killed writers: whole or not at all."""
+
+from __future__ import annotations
+
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import textwrap
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from api.child import run_child
+from api.tiny_model import write_tiny_model
+from bge_micro import CheckpointError, SentenceTransformer
+from bge_micro.checkpoint import load_folder
+from bge_micro.convert import convert_folder
+from bge_micro.search import Index
+
+pytestmark = pytest.mark.skipif(os.name == "nt", reason="needs POSIX limits and signals")
+
+
+@pytest.fixture
+def tiny(tmp_path: Path) -> Path:
+    return write_tiny_model(tmp_path / "tiny")
+
+
+def leftovers(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir() if path.name.startswith("."))
+
+
+# A file may have so many bytes and no more: what a full disk does, for one process.
+LIMITED = """
+    import json, resource, sys
+    from bge_micro import SentenceTransformer
+    from bge_micro.convert import convert_folder
+
+    def work():
+        WORK
+
+    resource.setrlimit(resource.RLIMIT_FSIZE, (MOST, MOST))
+    try:
+        work()
+        print(json.dumps("done"))
+    except OSError as error:
+        print(json.dumps(str(error)))
+"""
+
+
+def with_limit(work: str, limit: int) -> str:
+    program = textwrap.dedent(LIMITED).replace("MOST", str(limit))
+    found: str = run_child(program.replace("WORK", work))
+    return found
+
+
+@pytest.mark.parametrize("limit", [0, 100, 5_000, 60_000])
+@pytest.mark.parametrize(
+    "work",
+    [
+        "convert_folder(r'TINY', r'OUT')",
+        "convert_folder(r'TINY', r'OUT', compute_type='float32')",
+        "SentenceTransformer(r'TINY').save_pretrained(r'OUT')",
+    ],
+)
+def test_no_room_for_a_folder(tiny: Path, tmp_path: Path, work: str, limit: int) -> None:
+    out = tmp_path / "out"
+    message = with_limit(work.replace("TINY", str(tiny)).replace("OUT", str(out)), limit)
+    assert "File too large" in message
+    assert ".partial" in message, "the message names the file, or the folder it was for"
+    assert not out.exists()
+    assert leftovers(tmp_path) == []
+
+
+@pytest.mark.parametrize("there_before", [False, True])
+def test_no_room_for_an_index(tiny: Path, tmp_path: Path, there_before: bool) -> None:
+    out = tmp_path / "index"
+    build = (
+        f"from bge_micro.search import Index; index = Index(SentenceTransformer(r'{tiny}')); "
+        f"index.add(['a b', 'c d'] * 40); index.save(r'{out}')"
+    )
+    if there_before:
+        assert with_limit(build.replace("* 40", ""), 1 << 20) == "done"
+        before = {path.name: path.read_bytes() for path in out.iterdir()}
+    message = with_limit(build, 2000)
+    assert "File too large" in message
+    assert leftovers(tmp_path) == []
+    if there_before:
+        assert {path.name: path.read_bytes() for path in out.iterdir()} == before
+    else:
+        assert not out.exists()
+
+
+def test_an_index_that_cannot_take_its_name(
+    tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    index = Index(SentenceTransformer(tiny))
+    index.add(["a b"])
+    index.save(tmp_path / "index")
+    index.add(["c d"])
+    rename = os.rename
+
+    def refuse(source: Path, target: Path) -> None:
+        if source.suffix == ".partial":
+            raise OSError(5, "Input/output error", str(target))
+        rename(source, target)
+
+    monkeypatch.setattr(os, "rename", refuse)
+    with pytest.raises(OSError, match="Input/output error"):
+        index.save(tmp_path / "index")
+    assert list(Index.load(tmp_path / "index", index.model).texts) == ["a b"]
+    assert leftovers(tmp_path) == []
+
+
+def embed(*arguments: str, limit: int | None = None) -> subprocess.CompletedProcess[str]:
+    """Run `bge-micro embed`, at most `limit` bytes a file."""
+    program = f"""
+        import resource, sys
+        if {limit}:
+            resource.setrlimit(resource.RLIMIT_FSIZE, ({limit}, {limit}))
+        from bge_micro.cli import main
+        sys.exit(main({list(arguments)!r}))
+    """
+    return subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(program)],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def test_no_room_for_vectors(tiny: Path, tmp_path: Path) -> None:
+    out = tmp_path / "vectors.npy"
+    out.write_bytes(b"what stood there before")
+    texts = ["a b c"] * 100
+    done = embed("embed", "--model", str(tiny), "-o", str(out), *texts, limit=4096)
+    assert done.returncode != 0
+    assert "File too large" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert out.read_bytes() == b"what stood there before"
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full")
+def test_standard_output_is_full(tiny: Path) -> None:
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(
+            [sys.executable, "-m", "bge_micro", "embed", "--model", str(tiny), "a b", "c"],
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            check=False,
+        )
+    assert done.returncode != 0
+    assert "No space left" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_a_read_only_cache(tiny: Path, tmp_path: Path) -> None:
+    commit = "0123456789" * 4
+    repository = tmp_path / "hub/models--org--name"
+    (repository / "refs").mkdir(parents=True)
+    (repository / "refs/main").write_text(commit)
+    (repository / "snapshots").mkdir()
+    tiny.rename(repository / "snapshots" / commit)
+    everything = [tmp_path / "hub", *(tmp_path / "hub").rglob("*")]
+    for path in everything:
+        path.chmod(0o555 if path.is_dir() else 0o444)
+    tmp_path.chmod(0o755)
+    for folder in tmp_path.parents[:2]:  # which pytest keeps to itself
+        folder.chmod(0o755)
+    program = f"""
+        import json, os
+        from bge_micro import SentenceTransformer
+        SentenceTransformer().encode("a")  # what is imported on first use
+        if os.geteuid() == 0:  # who may write everywhere
+            os.setgid(65534)
+            os.setuid(65534)
+        model = SentenceTransformer("org/name", cache_folder={str(tmp_path / "hub")!r})
+        print(json.dumps(model.encode(["a b", "c"]).shape))
+    """
+    try:
+        assert run_child(program) == [2, 64]
+        assert sorted([tmp_path / "hub", *(tmp_path / "hub").rglob("*")]) == sorted(everything)
+    finally:
+        for path in everything:
+            path.chmod(0o755)
+
+
+@pytest.mark.parametrize("mapped", [False, True])
+def test_a_weight_file_cut_short_before_reading(tiny: Path, mapped: bool) -> None:
+    weights = tiny / "model.safetensors"
+    content = weights.read_bytes()
+    rng = random.Random(3)
+    for size in [0, 7, 8, len(content) - 1, *(rng.randrange(len(content)) for _ in range(20))]:
+        weights.write_bytes(content[:size])
+        with pytest.raises(CheckpointError, match=r"model\.safetensors"):
+            load_folder(tiny, mmap=mapped)
+
+
+def test_a_weight_file_cut_short_while_it_is_read(tiny: Path) -> None:
+    """Another thread cuts the file and puts a whole one in its place, over and over."""
+    weights = tiny / "model.safetensors"
+    content = weights.read_bytes()
+    expected = SentenceTransformer(tiny).encode("a b c").tobytes()
+    over = threading.Event()
+
+    def spoil() -> None:
+        rng = random.Random(4)
+        whole = tiny / "whole"
+        while not over.is_set():
+            os.truncate(weights, rng.randrange(len(content)))
+            time.sleep(rng.random() / 2000)
+            whole.write_bytes(content)
+            whole.replace(weights)
+            time.sleep(rng.random() / 200)
+
+    spoiler = threading.Thread(target=spoil)
+    spoiler.start()
+    outcomes = {"whole": 0, "refused": 0}
+    try:
+        end = time.monotonic() + 120
+        while (sum(outcomes.values()) < 60 or 0 in outcomes.values()) and time.monotonic() < end:
+            try:
+                model = SentenceTransformer(tiny)
+            except CheckpointError:
+                outcomes["refused"] += 1
+            else:
+                assert model.encode("a b c").tobytes() == expected
+                outcomes["whole"] += 1
+    finally:
+        over.set()
+        spoiler.join()
+    assert min(outcomes.values()) > 0, outcomes
+
+
+def killed_at_random(program: str, attempts: int, most_seconds: float) -> Iterator[int]:
+    """Run a program again and again and kill it at some moment; yield its exit codes."""
+    rng = random.Random(6)
+    for _ in range(attempts):
+        child = subprocess.Popen(
+            [sys.executable, "-c", textwrap.dedent(program)],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+        )
+        assert child.stdout
+        child.stdout.readline()  # it begins
+        time.sleep(rng.random() * most_seconds)
+        child.kill()
+        child.communicate()
+        yield child.returncode
+
+
+def test_killed_while_converting(tiny: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    expected = {
+        path.relative_to(tmp_path / "reference"): path.read_bytes()
+        for path in convert_folder(tiny, tmp_path / "reference").rglob("*")
+        if path.is_file()
+    }
+    program = f"""
+        import time
+        from bge_micro.convert import convert_folder
+        convert_folder({str(tiny)!r}, {str(tmp_path)!r} + "/warm-" + str(time.time_ns()))
+        print("begins", flush=True)
+        convert_folder({str(tiny)!r}, {str(out)!r})
+        time.sleep(60)
+    """
+    for code in killed_at_random(program, 12, 0.03):
+        assert code == -signal.SIGKILL
+        if out.exists():
+            found = {
+                path.relative_to(out): path.read_bytes()
+                for path in out.rglob("*")
+                if path.is_file()
+            }
+            assert found == expected
+            shutil.rmtree(out)
+    # What was left half done stands under names of its own, and is in nobody's way.
+    assert all(name.endswith(".partial") for name in leftovers(tmp_path))
+    convert_folder(tiny, out)
+    assert SentenceTransformer(out).encode("a").shape == (64,)
+
+
+def test_two_processes_convert_into_one_folder(tiny: Path, tmp_path: Path) -> None:
+    program = f"""
+        import json, sys
+        from bge_micro.convert import convert_folder
+        print("ready", flush=True)
+        sys.stdin.readline()
+        try:
+            convert_folder({str(tiny)!r}, {str(tmp_path / "out")!r})
+            print("done")
+        except FileExistsError as error:
+            print(error)
+    """
+    for round_number in range(3):
+        out = tmp_path / "out"
+        if round_number == 1:
+            out.mkdir()  # an empty folder may be written to
+        children = [
+            subprocess.Popen(
+                [sys.executable, "-c", textwrap.dedent(program)],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                text=True,
+            )
+            for _ in range(3)
+        ]
+        for child in children:
+            assert child.stdout
+            assert child.stdout.readline() == "ready\n"
+        for child in children:
+            assert child.stdin
+            child.stdin.write("\n")
+            child.stdin.flush()
+        answers = [child.communicate(timeout=120)[0].strip() for child in children]
+        assert [child.returncode for child in children] == [0] * 3
+        assert answers.count("done") == 1, answers
+        others = [answer for answer in answers if answer != "done"]
+        assert all("out: " in answer for answer in others), answers
+        assert SentenceTransformer(out).encode("a").shape == (64,)
+        assert leftovers(tmp_path) == []
+        shutil.rmtree(out)
