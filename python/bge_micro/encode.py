@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from itertools import islice
-from typing import Any, Literal, overload
+from typing import Any, Literal, NamedTuple, overload
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,8 +29,7 @@ _OPTIONS = (
 _MISSING: Any = object()
 
 
-@dataclass(frozen=True)
-class TokenUse:
+class TokenUse(NamedTuple):
     """How much of each text is used.
 
     Attributes:

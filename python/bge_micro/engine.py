@@ -5,16 +5,15 @@ from __future__ import annotations
 import sys
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from bge_micro import _core
 from bge_micro.checkpoint import Checkpoint, bundled_folder
+from bge_micro.checkpoint.tensors import is_quantized
 from bge_micro.outputs import VectorForm
-from bge_micro.quantize import quantize_checkpoint
 from bge_micro.tokenization import RaggedBatch, Tokenizer, build_wordpiece_tokenizer, read_vocab
 
 # What an encoding calls every 20 ms or so; an exception it raises ends the encoding.
@@ -34,8 +33,7 @@ _MOST_CHARACTERS = 1 << 12
 _NAMED_ROWS = 10
 
 
-@dataclass(frozen=True)
-class MemoryUsage:
+class MemoryUsage(NamedTuple):
     """Bytes that a model holds.
 
     Attributes:
@@ -71,7 +69,9 @@ class Engine:
         self.compute_type = compute_type
         self.tokenizer = _load_tokenizer(checkpoint)
         tensors = checkpoint.tensors
-        if compute_type == "int8":
+        if compute_type == "int8" and not is_quantized(tensors, config):
+            from bge_micro.quantize import quantize_checkpoint  # the bundled model needs none of it
+
             tensors = quantize_checkpoint(tensors, config)
         shape = {
             "layers": config.layers,

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence, Set
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -19,8 +18,7 @@ _NOT_ROWS = (bytes, bytearray, memoryview, Mapping, Set)
 _NAMED_ROWS = 10
 
 
-@dataclass(frozen=True)
-class Texts:
+class Texts(NamedTuple):
     """Checked texts.
 
     Attributes:

@@ -20,7 +20,6 @@ from bge_micro.encode import EncodeMixin, check_truncation
 from bge_micro.engine import Engine, MemoryUsage
 from bge_micro.inputs import check_errors_option
 from bge_micro.options import check_device, check_positive, refuse_at_load
-from bge_micro.quantize import quantize_checkpoint
 from bge_micro.runtime import choose_isa, choose_threads
 
 
@@ -277,6 +276,7 @@ class SentenceTransformer(EncodeMixin, AsyncEncodeMixin):
             ValueError: The compute type is unknown, or not that of the model.
         """
         from bge_micro.convert import save_folder  # writing needs what loading does not
+        from bge_micro.quantize import quantize_checkpoint
 
         if compute_type not in ("float32", self.compute_type):
             raise ValueError(

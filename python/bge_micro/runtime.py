@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from bge_micro import _core
 
@@ -17,8 +17,7 @@ OPENMP_VARIABLE = "OMP_NUM_THREADS"
 _MOST_THREADS = 1024
 
 
-@dataclass(frozen=True)
-class Choice:
+class Choice(NamedTuple):
     """A value and why it was chosen, in words for people."""
 
     value: str

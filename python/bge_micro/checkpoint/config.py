@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from bge_micro.checkpoint.errors import CheckpointError
 from bge_micro.checkpoint.json_file import read_json_object
@@ -23,8 +22,7 @@ _FEATURE_MULTIPLE = 64
 _HEAD_MULTIPLE = 16
 
 
-@dataclass(frozen=True)
-class EncoderConfig:
+class EncoderConfig(NamedTuple):
     """Sizes of a post-norm BERT encoder with GELU (erf) and absolute positions.
 
     Attributes:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -70,6 +69,8 @@ class Checkpoint:
         digests = [file_sha256(path) for path in self.weight_files]
         if len(digests) == 1:
             return digests[0]
+        import hashlib  # as in file_sha256
+
         return hashlib.sha256("".join(digests).encode("ascii")).hexdigest()
 
 

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
-
-from bge_micro.checkpoint.hub import resolve_snapshot
-from bge_micro.checkpoint.hub_cache import is_repo_id
+from typing import NamedTuple
 
 BUNDLED_REPO_ID = "TaylorAI/bge-micro-v2"
 BUNDLED_NAME = "bge-micro-v2"
@@ -15,8 +12,7 @@ BUNDLED_NAME = "bge-micro-v2"
 _DEFAULT_ORGANISATION = "sentence-transformers"
 
 
-@dataclass(frozen=True)
-class Location:
+class Location(NamedTuple):
     """Where a model was found.
 
     Attributes:
@@ -78,6 +74,10 @@ def locate_model(
         if not from_cache:
             return Location(bundled_folder(), bundled=True)
         name = BUNDLED_REPO_ID
+    # Not before: the bundled model needs none of it, and no start shall wait for it.
+    from bge_micro.checkpoint.hub import resolve_snapshot
+    from bge_micro.checkpoint.hub_cache import is_repo_id
+
     may_be_hub_name = isinstance(name_or_path, str) and is_repo_id(name)
     if from_cache and not may_be_hub_name:
         raise ValueError(

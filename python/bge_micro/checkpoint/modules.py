@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import Any, NamedTuple
 
 from bge_micro.checkpoint.errors import CheckpointError
 from bge_micro.checkpoint.json_file import json_type, read_json, read_json_object
@@ -23,8 +22,7 @@ _POOLING_FLAGS = {
 }
 
 
-@dataclass(frozen=True)
-class Modules:
+class Modules(NamedTuple):
     """The modules of a sentence-transformers model.
 
     Attributes:
@@ -42,16 +40,14 @@ class Modules:
     dimension: int | None
 
 
-@dataclass(frozen=True)
-class TransformerSettings:
+class TransformerSettings(NamedTuple):
     """What sentence_bert_config.json sets: the token limit (None: not set) and lowercasing."""
 
     max_seq_length: int | None
     do_lower_case: bool
 
 
-@dataclass(frozen=True)
-class ModelSettings:
+class ModelSettings(NamedTuple):
     """What config_sentence_transformers.json sets for the whole model (None: not set)."""
 
     prompts: dict[str, str]

@@ -2,26 +2,20 @@
 
 from __future__ import annotations
 
-import hashlib
-from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
+from bge_micro import _core
 from bge_micro.checkpoint.errors import CheckpointError
 from bge_micro.checkpoint.json_file import read_json_object
 
 SIDE_FILE_NAME = "bge_micro.json"
 FORMAT_VERSION = 1
 
-# Version of the arithmetic that turns given weights into vectors: it goes up when a change alters
-# even one bit of a vector.
-NUMERICS_VERSION = 1
-
 COMPUTE_TYPES = ("int8", "float32")
 
 
-@dataclass(frozen=True)
-class SideFile:
+class SideFile(NamedTuple):
     """Facts that the converter records beside the weights.
 
     Attributes:
@@ -35,12 +29,12 @@ class SideFile:
     source: dict[str, str]
     sha256: dict[str, str]
     license: str | None
-    numerics_version: int = NUMERICS_VERSION
+    numerics_version: int = _core.numerics_version
     compute_types: tuple[str, ...] = COMPUTE_TYPES
 
     def to_json(self) -> dict[str, Any]:
         """Return the fields as they stand in bge_micro.json."""
-        return {"format_version": FORMAT_VERSION, **asdict(self)}
+        return {"format_version": FORMAT_VERSION, **self._asdict()}
 
 
 def read_side_file(folder: Path) -> SideFile | None:
@@ -81,6 +75,8 @@ def read_side_file(folder: Path) -> SideFile | None:
 
 def file_sha256(path: Path) -> str:
     """Return the SHA-256 of a file's bytes in hexadecimal."""
+    import hashlib  # OpenSSL, 3 ms of a start that needs no checksum
+
     digest = hashlib.sha256()
     with path.open("rb") as file:
         while block := file.read(2**20):

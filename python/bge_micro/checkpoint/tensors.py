@@ -9,9 +9,8 @@ divided by it). Word embeddings are float32 [vocab, hidden], or int8 with one ``
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,8 +29,7 @@ _CHUNK = 2**20
 _FLOAT_DTYPES = ("F32", "F16", "BF16")
 
 
-@dataclass(frozen=True)
-class Linear:
+class Linear(NamedTuple):
     """Name and size of one linear layer."""
 
     name: str
@@ -39,8 +37,7 @@ class Linear:
     in_features: int
 
 
-@dataclass(frozen=True)
-class StoredTensor:
+class StoredTensor(NamedTuple):
     """A tensor in a file, under the name the file has for it."""
 
     file: TensorFile
@@ -75,6 +72,11 @@ def all_linears(config: EncoderConfig) -> Iterator[Linear]:
     """Iterate over the linear layers of all layers."""
     for layer in range(config.layers):
         yield from layer_linears(config, layer)
+
+
+def is_quantized(tensors: Tensors, config: EncoderConfig) -> bool:
+    """Return whether the weights of every linear layer are int8."""
+    return all(tensors[f"{linear.name}.weight"].dtype == np.int8 for linear in all_linears(config))
 
 
 def read_tensors(stored: Mapping[str, StoredTensor], config: EncoderConfig, where: str) -> Tensors:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from bge_micro.checkpoint.errors import CheckpointError, MissingFileError
 from bge_micro.checkpoint.json_file import read_json_object
@@ -25,8 +25,7 @@ _UNUSED = ("pooler.", "embeddings.position_ids")
 _OLD_NORM_NAMES = {"LayerNorm.gamma": "LayerNorm.weight", "LayerNorm.beta": "LayerNorm.bias"}
 
 
-@dataclass(frozen=True)
-class StoredWeights:
+class StoredWeights(NamedTuple):
     """The tensors a folder holds for the encoder.
 
     Attributes:

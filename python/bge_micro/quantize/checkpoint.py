@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from bge_micro import _core
 from bge_micro.checkpoint.config import EncoderConfig
-from bge_micro.checkpoint.tensors import Linear, Tensors, all_linears, layer_linears
+from bge_micro.checkpoint.tensors import Linear, Tensors, all_linears, is_quantized, layer_linears
 from bge_micro.quantize.float_encoder import FloatEncoder
 from bge_micro.quantize.ordered import gram
 from bge_micro.quantize.rows import dequantize_rows, quantize_rows
@@ -50,8 +50,7 @@ def quantize_checkpoint(
     """
     if calibration is not None and len(calibration.offsets) < 2:
         raise ValueError("calibration needs at least one text.")
-    linears = [linear.name for linear in all_linears(config)]
-    if all(tensors[f"{name}.weight"].dtype == np.int8 for name in linears):
+    if is_quantized(tensors, config):
         return dict(tensors)
     result = dict(tensors)
     with _core.DefaultFloatMode():

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class RaggedBatch:
+class RaggedBatch(NamedTuple):
     """Token ids of n texts, one after the other, without padding.
 
     The tokens of text `i` are `ids[offsets[i] : offsets[i + 1]]`, special tokens included.
