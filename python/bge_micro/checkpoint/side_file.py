@@ -13,10 +13,6 @@ from bge_micro.checkpoint.json_file import read_json_object
 SIDE_FILE_NAME = "bge_micro.json"
 FORMAT_VERSION = 1
 
-# Version of the arithmetic that turns given weights into vectors: it goes up when a change alters
-# even one bit of a vector.
-NUMERICS_VERSION = 1
-
 COMPUTE_TYPES = ("int8", "float32")
 
 
@@ -28,14 +24,16 @@ class SideFile:
         source: What the weights were made from, such as repo_id, revision, file and sha256.
         sha256: Checksums of this folder's own files, by file name.
         license: License and copyright of the weights; None if not known.
-        numerics_version: Version of the arithmetic at the time of conversion.
+        numerics_version: Version of the arithmetic (see docs/numerics.md) by which the folder was
+            made, which made the int8 weights if they were quantised then. For the record: vectors
+            are made by, and `space_id` names, the version of the package that runs the model.
         compute_types: The compute types that the weights can be run in.
     """
 
     source: dict[str, str]
     sha256: dict[str, str]
     license: str | None
-    numerics_version: int = NUMERICS_VERSION
+    numerics_version: int
     compute_types: tuple[str, ...] = COMPUTE_TYPES
 
     def to_json(self) -> dict[str, Any]:
