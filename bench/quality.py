@@ -1,7 +1,9 @@
 """Run MTEB tasks through mteb itself, and write a table against a model card's figures.
 
-    python bench/quality.py --tasks STSBenchmark SICK-R --card model-card.md
-    python bench/quality.py --model FOLDER --compute-type float32 --data LOCAL --out table.md
+    python -m bench.quality --tasks STSBenchmark SICK-R --card model-card.md
+    python -m bench.quality --model FOLDER --compute-type float32 --data LOCAL --out table.md
+
+(Not as a script: the modules beside it would stand in the way of packages of their names.)
 
 Data come from the hub, or with --data from local JSONL, in folders named as the tasks:
 ``test.jsonl`` (and ``train.jsonl``) of ``sentence1``, ``sentence2``, ``score`` or of ``text``,
@@ -20,9 +22,9 @@ from typing import Any
 
 import mteb
 import yaml
-from local_tasks import load_local
 from mteb.cache import ResultCache
 
+from bench.local_tasks import load_local
 from bge_micro import SentenceTransformer
 from bge_micro.integrations.mteb import MtebEncoder
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -14,7 +15,7 @@ from bge_micro import _core
 from bge_micro.checkpoint import Checkpoint, bundled_folder
 from bge_micro.checkpoint.tensors import is_quantized
 from bge_micro.outputs import VectorForm
-from bge_micro.tokenization import RaggedBatch, Tokenizer, build_wordpiece_tokenizer, read_vocab
+from bge_micro.tokenization import RaggedBatch, Tokenizer, read_tokenizer
 
 # What an encoding calls every 20 ms or so; an exception it raises ends the encoding.
 Poll = Callable[[], object]
@@ -248,10 +249,11 @@ class Engine:
 
 def _load_tokenizer(checkpoint: Checkpoint) -> Tokenizer:
     path = checkpoint.tokenizer_file
-    if path.suffix == ".json":
+    if path.suffix == ".json" and checkpoint.normalizer is None:
         tokenizer = Tokenizer.from_file(path)
     else:
-        tokenizer = Tokenizer(build_wordpiece_tokenizer(read_vocab(path)), source=str(path))
+        text = json.dumps(read_tokenizer(path, checkpoint.normalizer))
+        tokenizer = Tokenizer.from_json(text, source=str(path))
     # Of the bundled model a test knows that they fit; listing its ids takes 10 ms of a start.
     if path.parent != bundled_folder() and tokenizer.max_id >= checkpoint.config.vocab:
         raise ValueError(

@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import importlib
 import json
-from collections.abc import Callable
+import warnings
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
+import st_reference
 from numpy.typing import NDArray
 from safetensors.numpy import save_file
 
 from bge_micro.checkpoint import EncoderConfig
 from bge_micro.checkpoint.tensors import all_linears
 from bge_micro.quantize import quantize_checkpoint
+from bge_micro.tokenization import build_wordpiece_tokenizer
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 VOCAB = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "a", "b", "##b", "c", "."]
@@ -118,4 +123,51 @@ def shared_model() -> Path:
     folder = REPOSITORY.parent / "shared/model"
     if not (folder / "model_quantized.onnx").is_file():
         pytest.skip("the official ONNX export is not at hand (../shared/model)")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def theirs() -> Iterator[SimpleNamespace]:
+    """Return torch, transformers and sentence-transformers, or skip."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        torch = pytest.importorskip("torch", reason="needs torch")
+        transformers = pytest.importorskip("transformers", reason="needs transformers")
+        library = pytest.importorskip(
+            "sentence_transformers", reason="needs sentence-transformers, the reference here"
+        )
+        modules = importlib.import_module("sentence_transformers.models")
+        yield SimpleNamespace(
+            torch=torch, transformers=transformers, library=library, modules=modules
+        )
+
+
+@pytest.fixture(scope="session")
+def plain_folder(theirs: SimpleNamespace, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a folder that transformers saved: weights, config and tokenizer, nothing else."""
+    folder = tmp_path_factory.mktemp("bert")
+    config = theirs.transformers.BertConfig(
+        vocab_size=len(st_reference.VOCAB),
+        hidden_size=64,
+        num_hidden_layers=3,
+        num_attention_heads=4,
+        intermediate_size=128,
+        max_position_embeddings=48,
+        hidden_dropout_prob=0.0,
+        attention_probs_dropout_prob=0.0,
+        initializer_range=0.3,
+    )
+    theirs.torch.manual_seed(5)
+    theirs.transformers.BertModel(config).save_pretrained(folder)
+    tokenizer = theirs.transformers.PreTrainedTokenizerFast(
+        tokenizer_object=build_wordpiece_tokenizer(st_reference.VOCAB),
+        unk_token="[UNK]",
+        sep_token="[SEP]",
+        pad_token="[PAD]",
+        cls_token="[CLS]",
+        mask_token="[MASK]",
+        model_max_length=40,
+        model_input_names=["input_ids", "token_type_ids", "attention_mask"],
+    )
+    tokenizer.save_pretrained(folder)
     return folder

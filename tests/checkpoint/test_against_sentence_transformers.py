@@ -2,104 +2,20 @@
 
 from __future__ import annotations
 
-import importlib
 import itertools
-import json
 import warnings
-from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
+from st_reference import ENCODE, TEXTS, VOCAB, copy_into, same_vectors, write
 
 from bge_micro import SentenceTransformer
-from bge_micro.tokenization import build_wordpiece_tokenizer
 
-WORDS = ["query", "text", "the", "cat", "sat", "on", "a", "mat", "and", "then", "slept"]
-VOCAB = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *WORDS, "##s", "##ed", ".", ",", ":", "-"]
-TEXTS = [
-    "The cat sat on a mat.",
-    "cats",
-    "",
-    "unheard words, then the mat: and the cats slept on, and on, and on, and on" * 3,
-    "  Text\tand\ntext ",
-]
 POOLINGS = ["mean", "cls", "max", "mean_sqrt_len_tokens"]
 PROMPTS = {"query": "query: ", "document": "the text - ", "other": "cats sat"}
-
-
-@pytest.fixture(scope="module")
-def theirs() -> Iterator[SimpleNamespace]:
-    """Return torch, transformers and sentence-transformers, or skip."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        torch = pytest.importorskip("torch", reason="needs torch")
-        transformers = pytest.importorskip("transformers", reason="needs transformers")
-        library = pytest.importorskip(
-            "sentence_transformers", reason="needs sentence-transformers, the reference here"
-        )
-        modules = importlib.import_module("sentence_transformers.models")
-        yield SimpleNamespace(
-            torch=torch, transformers=transformers, library=library, modules=modules
-        )
-
-
-@pytest.fixture(scope="module")
-def plain_folder(theirs: SimpleNamespace, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return a folder that transformers saved: weights, config and tokenizer, nothing else."""
-    folder = tmp_path_factory.mktemp("bert")
-    config = theirs.transformers.BertConfig(
-        vocab_size=len(VOCAB),
-        hidden_size=64,
-        num_hidden_layers=3,
-        num_attention_heads=4,
-        intermediate_size=128,
-        max_position_embeddings=48,
-        hidden_dropout_prob=0.0,
-        attention_probs_dropout_prob=0.0,
-        initializer_range=0.3,
-    )
-    theirs.torch.manual_seed(5)
-    theirs.transformers.BertModel(config).save_pretrained(folder)
-    tokenizer = theirs.transformers.PreTrainedTokenizerFast(
-        tokenizer_object=build_wordpiece_tokenizer(VOCAB),
-        unk_token="[UNK]",
-        sep_token="[SEP]",
-        pad_token="[PAD]",
-        cls_token="[CLS]",
-        mask_token="[MASK]",
-        model_max_length=40,
-        model_input_names=["input_ids", "token_type_ids", "attention_mask"],
-    )
-    tokenizer.save_pretrained(folder)
-    return folder
-
-
-def same_vectors(
-    theirs: SimpleNamespace, folder: Path, calls: list[tuple[str, dict[str, Any]]]
-) -> SentenceTransformer:
-    """Assert that both libraries give the same vectors for every method and options."""
-    ours = SentenceTransformer(folder, compute_type="float32")
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        reference = theirs.library.SentenceTransformer(str(folder), device="cpu")
-        assert ours.max_seq_length == reference.max_seq_length
-        assert ours.prompts == reference.prompts
-        assert ours.default_prompt_name == reference.default_prompt_name
-        assert ours.similarity_fn_name == reference.similarity_fn_name
-        for method, options in calls:
-            expected = getattr(reference, method)(TEXTS, **options)
-            found = getattr(ours, method)(TEXTS, **options)
-            scale = np.abs(expected).max()
-            np.testing.assert_allclose(
-                found, expected, atol=1e-5 * scale, err_msg=f"{method} {options}"
-            )
-    return ours
-
-
-ENCODE = [("encode", {})]
 
 
 @pytest.mark.parametrize("pooling", POOLINGS)
@@ -250,14 +166,3 @@ def test_vocab_without_tokenizer_json(
     (tmp_path / "vocab.txt").write_text("\n".join(VOCAB) + "\n", encoding="utf-8")
     write(tmp_path / "tokenizer_config.json", {"tokenizer_class": "BertTokenizer"})
     same_vectors(theirs, tmp_path, ENCODE)
-
-
-def copy_into(source: Path, folder: Path) -> None:
-    folder.mkdir(parents=True, exist_ok=True)
-    for path in source.iterdir():
-        (folder / path.name).write_bytes(path.read_bytes())
-
-
-def write(path: Path, value: Any) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(value), encoding="utf-8")

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from bge_micro import _core
 from bge_micro.checkpoint import Checkpoint, EncoderConfig, bundled_folder, load_folder
 from bge_micro.checkpoint.side_file import file_sha256
 from bge_micro.checkpoint.tensors import all_linears
@@ -33,6 +34,7 @@ def test_facts(bundle: Checkpoint) -> None:
     assert side_file.source["repo_id"] == "TaylorAI/bge-micro-v2"
     assert side_file.source["revision"] == REVISION
     assert side_file.source["sha256"] == ONNX_SHA256
+    assert side_file.numerics_version == _core.numerics_version
     assert side_file.license == LICENSE.summary == "MIT, Copyright (c) 2023 Benjamin Anderson"
     assert (bundle.folder / "LICENSE").read_text() == LICENSE.text
 

@@ -78,7 +78,7 @@ def load(tmp_path: Path) -> Load:
             env={**kept, **given},
             capture_output=True,
             text=True,
-            timeout=120,
+            timeout=600,
         )
         assert result.returncode == 0, result.stderr
         assert result.stderr == ""  # no progress bars, no warnings

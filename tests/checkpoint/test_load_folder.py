@@ -189,24 +189,6 @@ def test_the_smallest_limit_counts(
     assert load_folder(tiny_folder).max_seq_length == expected
 
 
-def test_vocab_alone_and_its_settings(tiny_folder: Path, write_json: Callable[..., None]) -> None:
-    (tiny_folder / "tokenizer.json").rename(tiny_folder / "vocab.txt")
-    assert load_folder(tiny_folder).tokenizer_file.name == "vocab.txt"
-    write_json(tiny_folder / "tokenizer_config.json", {"do_lower_case": False})
-    with pytest.raises(CheckpointError, match="do_lower_case is False"):
-        load_folder(tiny_folder)
-
-
-def test_lowercasing_must_be_the_tokenizers(
-    tiny_folder: Path, write_json: Callable[..., None]
-) -> None:
-    write_json(tiny_folder / "sentence_bert_config.json", {"do_lower_case": True})
-    load_folder(tiny_folder)
-    write_json(tiny_folder / "tokenizer.json", {"normalizer": {"lowercase": False}})
-    with pytest.raises(CheckpointError, match="keeps upper case"):
-        load_folder(tiny_folder)
-
-
 def test_transformer_in_a_subfolder(tiny_folder: Path, write_json: Callable[..., None]) -> None:
     expected = load_file(tiny_folder / "model.safetensors")
     inner = tiny_folder / "0_Transformer"

@@ -63,6 +63,11 @@ def test_pooling_in_old_and_new_form(tiny_folder: Path, write_json: Write, flag:
         assert load_folder(tiny_folder).pooling == FLAGS[flag]
 
 
+def test_pooling_of_a_dimension_alone_is_mean(tiny_folder: Path, write_json: Write) -> None:
+    write_json(tiny_folder / "1_Pooling/config.json", {"word_embedding_dimension": 64})
+    assert load_folder(tiny_folder).pooling == "mean"
+
+
 @pytest.mark.parametrize(
     ("config", "message"),
     [
@@ -76,7 +81,6 @@ def test_pooling_in_old_and_new_form(tiny_folder: Path, write_json: Write, flag:
         ({"pooling_mode_mean_tokens": False}, "pooling none is not supported"),
         ({"pooling_mode": 3}, "pooling 3 is not supported"),
         ({"pooling_mode": []}, "pooling none"),
-        ({}, "expected pooling_mode"),
         ({"pooling_mode": "mean", "embedding_dimension": 384}, "384 features"),
         ({"pooling_mode": "mean", "embedding_dimension": "64"}, "dimension"),
     ],
@@ -172,6 +176,10 @@ def test_bad_model_settings(tmp_path: Path, write_json: Write, field: str, value
         ("max_seq_length", "512"),
         ("do_lower_case", 1),
         ("transformer_task", "fill-mask"),
+        ("processing_kwargs", {"text": {"max_length": 9}}),
+        ("query_length", 32),
+        ("document_length", 180),
+        ("query_expansion", {"length": 32}),
     ],
 )
 def test_bad_transformer_settings(

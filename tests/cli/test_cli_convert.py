@@ -59,6 +59,16 @@ def test_facts_for_the_record(run: Run, tmp_path: Path, export: tuple[str, str])
         assert (source["repo_id"], source["revision"]) == ("some/model", "v1")
 
 
+def test_a_tokenizer_and_a_limit(run: Run, tmp_path: Path, export: tuple[str, str]) -> None:
+    write_tiny_model(tmp_path / "tiny")
+    more = ("--vocab", "tiny/tokenizer.json", "--max-seq-length", "9")
+    assert run("convert", export[0], "out", *more).code == 0
+    assert load_folder(tmp_path / "out").max_seq_length == 9
+    result = run("convert", export[0], "more", "--vocab", export[1], "--max-seq-length", "0")
+    assert (result.code, result.out) == (1, "")
+    assert result.err.startswith("bge-micro: error: max_seq_length is 0, expected 3 to ")
+
+
 def test_nothing_is_overwritten(run: Run, tmp_path: Path, export: tuple[str, str]) -> None:
     onnx, vocab = export
     (tmp_path / "out").mkdir()

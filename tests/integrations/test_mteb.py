@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import subprocess
 import sys
 import warnings
 from collections.abc import Iterator
@@ -17,7 +18,7 @@ import pytest
 from bge_micro import SentenceTransformer
 from bge_micro.integrations.mteb import MtebEncoder
 
-BENCH = Path(__file__).resolve().parents[2] / "bench"
+REPOSITORY = Path(__file__).resolve().parents[2]
 PAIRS = [
     ("A man is playing a guitar.", "Someone plays the guitar.", 4.6),
     ("A man is playing a guitar.", "The stock market fell today.", 0.1),
@@ -33,13 +34,9 @@ def quality() -> Iterator[ModuleType]:
     for name in ("mteb", "datasets", "yaml"):
         if importlib.util.find_spec(name) is None:
             pytest.skip(f"needs {name}, of the extra bge-micro[quality]")
-    sys.path.insert(0, str(BENCH))
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            yield importlib.import_module("quality")
-    finally:
-        sys.path.remove(str(BENCH))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield importlib.import_module("bench.quality")
 
 
 def write_rows(path: Path, rows: list[dict[str, Any]]) -> None:
@@ -58,6 +55,24 @@ def test_a_similarity_task(quality: ModuleType, tmp_path: Path) -> None:
     ranks = [np.argsort(np.argsort(values)) for values in (cosines, [pair[2] for pair in PAIRS])]
     assert metric == "cosine_spearman"
     assert score == pytest.approx(100 * np.corrcoef(*ranks)[0, 1])
+
+
+@pytest.mark.usefixtures("quality")
+def test_the_command(tmp_path: Path) -> None:
+    """In a process of its own, where nothing may hide the packages that mteb imports."""
+    pairs = [dict(zip(("sentence1", "sentence2", "score"), pair, strict=True)) for pair in PAIRS]
+    write_rows(tmp_path / "STSBenchmark/test.jsonl", pairs)
+    command = [sys.executable, "-W", "ignore", "-m", "bench.quality", "--tasks", "STSBenchmark"]
+    result = subprocess.run(
+        [*command, "--data", str(tmp_path), "--out", str(tmp_path / "table.md")],
+        cwd=REPOSITORY,
+        capture_output=True,
+        text=True,
+        timeout=600,
+    )
+    assert result.returncode == 0, result.stderr
+    assert "| STSBenchmark | cosine_spearman |" in result.stdout
+    assert (tmp_path / "table.md").read_text() == result.stdout
 
 
 @pytest.mark.filterwarnings("ignore")

@@ -5,23 +5,18 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 from bge_micro.checkpoint.config import EncoderConfig, read_config
 from bge_micro.checkpoint.errors import CheckpointError, MissingFileError
-from bge_micro.checkpoint.json_file import read_json_object
 from bge_micro.checkpoint.modules import (
-    TransformerSettings,
     read_model_settings,
     read_modules,
     read_transformer_settings,
 )
 from bge_micro.checkpoint.side_file import SideFile, file_sha256, read_side_file
 from bge_micro.checkpoint.tensors import Tensors, read_tensors
+from bge_micro.checkpoint.tokenizer_files import Normalizer, read_tokenizer_facts
 from bge_micro.checkpoint.weight_files import open_weights
-
-TOKENIZER_NAME = "tokenizer.json"
-VOCAB_NAME = "vocab.txt"
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,6 +32,8 @@ class Checkpoint:
         normalize: Whether the model brings its vectors to unit length.
         max_seq_length: Tokens of a text that are used, [CLS] and [SEP] included.
         tokenizer_file: tokenizer.json, or vocab.txt where the folder has only that.
+        normalizer: What takes the place of the tokenizer's normalizer, because other files of the
+            folder say so; None to leave it as it is.
         prompts: Texts to put before a text, by name.
         default_prompt_name: The prompt used when none is asked for; None for no prompt.
         similarity_fn_name: "cosine", "dot", "euclidean" or "manhattan"; None if not said.
@@ -53,6 +50,7 @@ class Checkpoint:
     normalize: bool
     max_seq_length: int
     tokenizer_file: Path
+    normalizer: Normalizer | None
     prompts: dict[str, str]
     default_prompt_name: str | None
     similarity_fn_name: str | None
@@ -103,7 +101,7 @@ def load_folder(path: str | Path, *, mmap: bool = False) -> Checkpoint:
             f"{folder}: the pooling is set up for vectors of {modules.dimension} features, "
             f"but config.json says hidden_size {config.hidden}."
         )
-    tokenizer_file, limit = _read_tokenizer_facts(modules.transformer, transformer_settings, config)
+    tokenizer = read_tokenizer_facts(modules.transformer, transformer_settings, config.positions)
     weights = open_weights(modules.transformer, mmap=mmap)
     return Checkpoint(
         folder=folder,
@@ -112,8 +110,9 @@ def load_folder(path: str | Path, *, mmap: bool = False) -> Checkpoint:
         pooling=modules.pooling,
         include_prompt=modules.include_prompt,
         normalize=modules.normalize,
-        max_seq_length=limit,
-        tokenizer_file=tokenizer_file,
+        max_seq_length=tokenizer.limit,
+        tokenizer_file=tokenizer.file,
+        normalizer=tokenizer.normalizer,
         prompts=settings.prompts,
         default_prompt_name=settings.default_prompt_name,
         similarity_fn_name=settings.similarity_fn_name,
@@ -121,55 +120,3 @@ def load_folder(path: str | Path, *, mmap: bool = False) -> Checkpoint:
         side_file=side_file,
         weight_files=weights.files,
     )
-
-
-def _read_tokenizer_facts(
-    transformer: Path, settings: TransformerSettings, config: EncoderConfig
-) -> tuple[Path, int]:
-    """Return the tokenizer's file and the token limit."""
-    path = transformer / "tokenizer_config.json"
-    fields = read_json_object(path) if path.exists() else {}
-    limit = settings.max_seq_length
-    if limit is None:
-        limit = fields.get("model_max_length")
-        # int(1e30), or 1e30 itself, is how transformers writes "no limit".
-        if not isinstance(limit, (int, float)) or not 3 <= limit <= config.positions:
-            limit = config.positions
-    limit = int(min(limit, config.positions))
-    for name, check in ((TOKENIZER_NAME, _check_tokenizer_json), (VOCAB_NAME, _check_vocab)):
-        if (transformer / name).is_file():
-            check(transformer / name, settings, fields)
-            return transformer / name, limit
-    raise MissingFileError(
-        f"{transformer}: neither {TOKENIZER_NAME} nor {VOCAB_NAME} is there; "
-        "the model folder is incomplete."
-    )
-
-
-def _check_tokenizer_json(
-    path: Path, settings: TransformerSettings, tokenizer_config: dict[str, Any]
-) -> None:
-    """Refuse do_lower_case on top of a tokenizer that keeps case: nothing here would obey it."""
-    if not settings.do_lower_case:
-        return
-    normalizer = read_json_object(path).get("normalizer")
-    if not isinstance(normalizer, dict) or normalizer.get("lowercase") is not True:
-        raise CheckpointError(
-            f"{path.parent / 'sentence_bert_config.json'}: do_lower_case is true, but "
-            f"{path.name} keeps upper case; set lowercase in its normalizer instead."
-        )
-
-
-def _check_vocab(
-    path: Path, settings: TransformerSettings, tokenizer_config: dict[str, Any]
-) -> None:
-    """Refuse what a tokenizer built from vocab.txt alone, as for BERT uncased, would not obey."""
-    usual = {"do_lower_case": True, "strip_accents": None, "tokenize_chinese_chars": True}
-    for name, value in usual.items():
-        found = tokenizer_config.get(name, value)
-        if found is not value:
-            raise CheckpointError(
-                f"{path.parent / 'tokenizer_config.json'}: {name} is {found!r}, but from "
-                f"{path.name} only a tokenizer with {name} {value!r} is built; "
-                f"save the model with a {TOKENIZER_NAME}."
-            )

@@ -11,16 +11,20 @@ from bge_micro.checkpoint.errors import CheckpointError, MissingFileError
 # A config file has a few hundred bytes. The bound only keeps a wrong file from being read whole.
 MAX_JSON_BYTES = 16 * 2**20
 
+# A tokenizer for a hundred languages has 17 MB.
+MAX_TOKENIZER_BYTES = 128 * 2**20
+
 # tokenizer_config.json spells "no limit" as int(1e30); nothing legitimate is longer than that.
 # Without a bound, converting a hostile literal costs time quadratic in its length.
 _MAX_INT_DIGITS = 40
 
 
-def read_json_object(path: Path) -> dict[str, Any]:
+def read_json_object(path: Path, most_bytes: int = MAX_JSON_BYTES) -> dict[str, Any]:
     """Read a JSON file that must hold an object.
 
     Args:
         path: The file.
+        most_bytes: The size from which on it is not read.
 
     Returns:
         The object as a dictionary.
@@ -29,7 +33,7 @@ def read_json_object(path: Path) -> dict[str, Any]:
         MissingFileError: The file is not there.
         CheckpointError: It is too large, not UTF-8, not JSON, or not an object.
     """
-    value = read_json(path)
+    value = read_json(path, most_bytes)
     if not isinstance(value, dict):
         raise CheckpointError(
             f"{path}: expected a JSON object, found {json_type(value)}; the file is damaged."
@@ -37,16 +41,16 @@ def read_json_object(path: Path) -> dict[str, Any]:
     return value
 
 
-def read_json(path: Path) -> Any:
+def read_json(path: Path, most_bytes: int = MAX_JSON_BYTES) -> Any:
     """Read any JSON value from a file; raises like `read_json_object`."""
     try:
         size = path.stat().st_size
         if not path.is_file():
             raise CheckpointError(f"{path}: expected a regular file.")
-        if size > MAX_JSON_BYTES:
+        if size > most_bytes:
             raise CheckpointError(
                 f"{path}: {size} bytes are too many for a model's JSON file "
-                f"(limit {MAX_JSON_BYTES}); is this the right file?"
+                f"(limit {most_bytes}); is this the right file?"
             )
         data = path.read_bytes()
     except FileNotFoundError:

@@ -21,6 +21,9 @@ _POOLING_FLAGS = {
     "pooling_mode_lasttoken": "lasttoken",
 }
 
+# Settings of Transformer that change which tokens the model sees, all empty in most models.
+_TRANSFORMER_EXTRAS = ("processing_kwargs", "query_length", "document_length", "query_expansion")
+
 
 class Modules(NamedTuple):
     """The modules of a sentence-transformers model.
@@ -103,6 +106,9 @@ def read_transformer_settings(transformer: Path) -> TransformerSettings:
         raise CheckpointError(
             f"{path}: transformer_task is {task!r}, but only 'feature-extraction' is supported."
         )
+    for name in _TRANSFORMER_EXTRAS:
+        if fields.get(name):
+            raise CheckpointError(f"{path}: {name} is set ({fields[name]!r}), but not supported.")
     limit = fields.get("max_seq_length")
     # Two tokens are [CLS] and [SEP]; a limit that leaves no room for a text is a mistake.
     if limit is not None and (type(limit) is not int or limit < 3):
@@ -174,7 +180,7 @@ def _read_pooling(path: Path) -> tuple[str, bool, int | None]:
     if modes is None:
         modes = [mode for flag, mode in _POOLING_FLAGS.items() if fields.get(flag, False)]
         if not any(flag in fields for flag in _POOLING_FLAGS):
-            raise CheckpointError(f"{path}: expected pooling_mode, which says how to pool.")
+            modes = ["mean"]  # the default of Pooling's constructor, in all releases
     modes = modes if isinstance(modes, list) else [modes]
     if len(modes) != 1 or modes[0] not in POOLINGS:
         raise CheckpointError(

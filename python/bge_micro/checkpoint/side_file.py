@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from bge_micro import _core
 from bge_micro.checkpoint.errors import CheckpointError
 from bge_micro.checkpoint.json_file import read_json_object
 
@@ -22,14 +21,16 @@ class SideFile(NamedTuple):
         source: What the weights were made from, such as repo_id, revision, file and sha256.
         sha256: Checksums of this folder's own files, by file name.
         license: License and copyright of the weights; None if not known.
-        numerics_version: Version of the arithmetic at the time of conversion.
+        numerics_version: Version of the arithmetic (see docs/numerics.md) by which the folder was
+            made, which made the int8 weights if they were quantised then. For the record: vectors
+            are made by, and `space_id` names, the version of the package that runs the model.
         compute_types: The compute types that the weights can be run in.
     """
 
     source: dict[str, str]
     sha256: dict[str, str]
     license: str | None
-    numerics_version: int = _core.numerics_version
+    numerics_version: int
     compute_types: tuple[str, ...] = COMPUTE_TYPES
 
     def to_json(self) -> dict[str, Any]:

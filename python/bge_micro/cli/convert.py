@@ -13,8 +13,8 @@ from bge_micro.cli.texts import read_calibration_texts
 POOLINGS = ("mean", "cls", "max", "mean_sqrt_len_tokens")
 
 _FOR_EXPORTS = ("vocab", "official")
-_FOR_FILES = ("pooling", "normalize")
-_SET_BY_OFFICIAL = ("pooling", "normalize", "repo_id", "revision", "compute_type", "calibrate")
+_FOR_FILES = ("pooling", "normalize", "max_seq_length")
+_SET_BY_OFFICIAL = (*_FOR_FILES, "repo_id", "revision", "compute_type", "calibrate")
 
 
 def add_command(commands: argparse._SubParsersAction[Any]) -> None:
@@ -54,8 +54,16 @@ def add_command(commands: argparse._SubParsersAction[Any]) -> None:
         help="whether the model brings vectors to unit length, that is, has a Normalize module, of "
         "which neither file speaks (default for ONNX: no; for GGUF it must be said)",
     )
+    files.add_argument(
+        "--max-seq-length",
+        type=int,
+        metavar="N",
+        help="tokens of a text that are used (default: as many as the model has positions)",
+    )
     exports = parser.add_argument_group("for ONNX exports")
-    exports.add_argument("--vocab", metavar="FILE", help="the model's vocab.txt; needed")
+    exports.add_argument(
+        "--vocab", metavar="FILE", help="the model's vocab.txt or tokenizer.json; needed"
+    )
     exports.add_argument(
         "--official",
         action="store_true",
@@ -95,6 +103,7 @@ def _convert_gguf(arguments: argparse.Namespace) -> None:
         arguments.out,
         pooling=arguments.pooling,
         normalize=arguments.normalize,
+        max_seq_length=arguments.max_seq_length,
         **_common(arguments),
     )
 
@@ -118,6 +127,7 @@ def _convert_export(arguments: argparse.Namespace) -> None:
         arguments.out,
         pooling=arguments.pooling or "mean",
         normalize=bool(arguments.normalize),
+        max_seq_length=arguments.max_seq_length,
         **common,
     )
 

@@ -5,7 +5,8 @@ others; `save_folder` and `export_onnx` write what other programs read. ONNX fil
 ``bge-micro[convert]``, GGUF files ``bge-micro[gguf]``.
 """
 
-from bge_micro.convert.convert import convert_folder, convert_gguf, convert_onnx
+from bge_micro.convert.bare_files import convert_gguf, convert_onnx
+from bge_micro.convert.convert import convert_folder
 from bge_micro.convert.export import export_onnx, save_folder
 from bge_micro.convert.folder_writer import License
 from bge_micro.convert.official import make_bundle

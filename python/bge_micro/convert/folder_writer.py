@@ -14,14 +14,23 @@ from typing import Any
 
 import numpy as np
 
+from bge_micro import _core
 from bge_micro.checkpoint.config import EncoderConfig
-from bge_micro.checkpoint.folder import TOKENIZER_NAME
 from bge_micro.checkpoint.modules import ModelSettings
 from bge_micro.checkpoint.side_file import SIDE_FILE_NAME, SideFile, file_sha256
 from bge_micro.checkpoint.tensors import Tensors
+from bge_micro.checkpoint.tokenizer_files import TOKENIZER_NAME
 from bge_micro.checkpoint.weight_files import WEIGHTS_NAME
 
 _MODULES = ("Transformer", "Pooling", "Normalize")
+# By the names that BERT's own tokenizer and the multilingual ones give them.
+_SPECIAL_TOKENS = {
+    "unk_token": ("[UNK]", "<unk>"),
+    "sep_token": ("[SEP]", "</s>"),
+    "pad_token": ("[PAD]", "<pad>"),
+    "cls_token": ("[CLS]", "<s>"),
+    "mask_token": ("[MASK]", "<mask>"),
+}
 
 
 @dataclass(frozen=True)
@@ -180,20 +189,28 @@ def _write_modules(folder: Path, contents: FolderContents) -> None:
 
 
 def _tokenizer_config(contents: FolderContents) -> dict[str, Any]:
-    names = ("unk_token", "sep_token", "pad_token", "cls_token", "mask_token")
-    tokens = ("[UNK]", "[SEP]", "[PAD]", "[CLS]", "[MASK]")
+    # transformers adds tokens that it is told of and the tokenizer lacks, behind all others.
+    known = {token["content"] for token in contents.tokenizer.get("added_tokens", [])}
+    special = {
+        role: name for role, names in _SPECIAL_TOKENS.items() for name in names if name in known
+    }
     return {
         "tokenizer_class": "PreTrainedTokenizerFast",
         "model_max_length": contents.max_seq_length,
         "model_input_names": ["input_ids", "token_type_ids", "attention_mask"],
-        **dict(zip(names, tokens, strict=True)),
+        **special,
     }
 
 
 def _side_file(folder: Path, contents: FolderContents) -> SideFile:
     checksums = {name: file_sha256(folder / name) for name in (WEIGHTS_NAME, TOKENIZER_NAME)}
     summary = None if contents.license is None else contents.license.summary
-    return SideFile(source=contents.source, sha256=checksums, license=summary)
+    return SideFile(
+        source=contents.source,
+        sha256=checksums,
+        license=summary,
+        numerics_version=_core.numerics_version,
+    )
 
 
 def _write_json(path: Path, value: object, indent: int | None = 2) -> None:

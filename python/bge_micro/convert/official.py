@@ -7,7 +7,7 @@ from pathlib import Path
 from bge_micro.checkpoint.errors import CheckpointError
 from bge_micro.checkpoint.locate import BUNDLED_REPO_ID
 from bge_micro.checkpoint.side_file import file_sha256
-from bge_micro.convert.convert import convert_onnx
+from bge_micro.convert.bare_files import convert_onnx
 from bge_micro.convert.folder_writer import License
 
 REVISION = "3edf6d7de0faa426b09780416fe61009f26ae589"

@@ -157,8 +157,9 @@ class OnnxGraph:
 
     def _read(self, tensor: Any, name: str) -> NDArray[Any]:
         try:
-            array: NDArray[Any] = self._to_array(tensor)
-        except Exception as error:  # sizes that do not fit the data, data kept elsewhere
+            # Large data may be kept in a file beside; onnx opens none outside of the folder.
+            array: NDArray[Any] = self._to_array(tensor, str(self.path.parent))
+        except Exception as error:  # sizes that do not fit the data, a file that is not there
             raise self.error(f"tensor {name!r} cannot be read ({error})") from error
         return array
 

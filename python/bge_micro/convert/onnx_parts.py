@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 # Products of integers: as ONNX has them, and fused with what follows by ONNX Runtime.
 INTEGER_PRODUCTS = ("MatMulInteger", "MatMulIntegerToFloat", "DynamicQuantizeMatMul")
+# Products with a matrix of 4-bit numbers, one scale a block of them.
+_COARSE_PRODUCTS = ("MatMulNBits", "MatMulBnb4")
 
 
 @dataclass(frozen=True)
@@ -71,6 +73,8 @@ def find_linears(graph: OnnxGraph) -> Iterator[LinearPart]:
     for node in graph.nodes:
         inputs = [*node.input, *[""] * 8]
         kind = node.op_type
+        if kind in _COARSE_PRODUCTS:
+            raise graph.error(f"{node.name} ({kind}) holds its weights in fewer than 8 bits")
         if kind in INTEGER_PRODUCTS and graph.constant(inputs[1]) is None:
             continue  # attention's own, whose operands are both computed
         if kind in ("MatMul", "FusedMatMul", "Gemm"):

@@ -1,0 +1,155 @@
+"""Which tokenizer a model folder has, how long its texts may be, and whether case counts.
+
+Settings of case and accents stand in up to three files. transformers' tokenizer for BERT takes
+those of tokenizer_config.json, or BERT uncased's where it has none, whatever tokenizer.json says;
+and sentence-transformers lowercases on top of that where sentence_bert_config.json tells it to.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from bge_micro.checkpoint.errors import CheckpointError, MissingFileError
+from bge_micro.checkpoint.json_file import MAX_TOKENIZER_BYTES, read_json_object
+from bge_micro.checkpoint.modules import TransformerSettings
+
+TOKENIZER_NAME = "tokenizer.json"
+VOCAB_NAME = "vocab.txt"
+CONFIG_NAME = "tokenizer_config.json"
+
+Normalizer = dict[str, Any]
+
+# A tokenizer made from vocab.txt alone, if nothing else is said: BERT uncased.
+_UNCASED: Normalizer = {
+    "type": "BertNormalizer",
+    "clean_text": True,
+    "handle_chinese_chars": True,
+    "strip_accents": None,
+    "lowercase": True,
+}
+
+# tokenizer_config.json's name for a setting of the normalizer, and what else it may be than a bool.
+_SETTINGS = {
+    "lowercase": ("do_lower_case", ()),
+    "strip_accents": ("strip_accents", (None,)),
+    "handle_chinese_chars": ("tokenize_chinese_chars", ()),
+}
+
+# Without a class it follows from the model, which is BERT.
+_BERT_CLASSES = (None, "BertTokenizer", "BertTokenizerFast")
+
+
+class TokenizerFacts(NamedTuple):
+    """A folder's tokenizer.
+
+    Attributes:
+        file: tokenizer.json, or vocab.txt where the folder has only that.
+        limit: Tokens of a text that are used, special tokens included.
+        normalizer: What takes the place of the tokenizer's normalizer, in tokenizer.json's form;
+            None to leave it as it is.
+    """
+
+    file: Path
+    limit: int
+    normalizer: Normalizer | None
+
+
+def read_tokenizer_facts(
+    transformer: Path, settings: TransformerSettings, positions: int
+) -> TokenizerFacts:
+    """Read what a folder says of its tokenizer.
+
+    Args:
+        transformer: The folder that holds it.
+        settings: What sentence_bert_config.json says.
+        positions: The most tokens that the model takes.
+
+    Returns:
+        The tokenizer's file, limit and normalizer.
+
+    Raises:
+        MissingFileError: There is no tokenizer.
+        CheckpointError: A file is damaged, or asks for what cannot be done here.
+    """
+    path = transformer / CONFIG_NAME
+    fields = read_json_object(path) if path.exists() else None
+    limit = settings.max_seq_length
+    if limit is None:
+        limit = (fields or {}).get("model_max_length")
+        # int(1e30), or 1e30 itself, is how transformers writes "no limit".
+        if not isinstance(limit, (int, float)) or not 3 <= limit <= positions:
+            limit = positions
+    file = _tokenizer_file(transformer)
+    return TokenizerFacts(file, int(min(limit, positions)), _normalizer(file, settings, fields))
+
+
+def _tokenizer_file(transformer: Path) -> Path:
+    for name in (TOKENIZER_NAME, VOCAB_NAME):
+        if (transformer / name).is_file():
+            return transformer / name
+    raise MissingFileError(
+        f"{transformer}: neither {TOKENIZER_NAME} nor {VOCAB_NAME} is there; "
+        "the model folder is incomplete."
+    )
+
+
+def _normalizer(
+    file: Path, settings: TransformerSettings, fields: dict[str, Any] | None
+) -> Normalizer | None:
+    """Return what takes the normalizer's place; None if it says the same itself."""
+    of_bert = fields is not None and fields.get("tokenizer_class") in _BERT_CLASSES
+    if file.name == VOCAB_NAME:
+        _refuse_added_tokens(file)
+        stored: Any = _UNCASED
+    elif of_bert or settings.do_lower_case:
+        stored = read_json_object(file, MAX_TOKENIZER_BYTES).get("normalizer")
+    else:
+        return None
+    wanted = stored
+    if isinstance(stored, dict) and stored.get("type") == _UNCASED["type"]:
+        wanted = _UNCASED | stored
+        if fields is not None and (of_bert or file.name == VOCAB_NAME):
+            wanted |= _configured(file.with_name(CONFIG_NAME), fields)
+        if settings.do_lower_case and not wanted["lowercase"]:
+            # What was not stripped of its accents before is not now.
+            wanted |= {"lowercase": True, "strip_accents": wanted["strip_accents"] is True}
+        stored = _UNCASED | stored
+    elif settings.do_lower_case and not _lowercases(stored):
+        raise CheckpointError(
+            f"{file.with_name('sentence_bert_config.json')}: do_lower_case is true, but "
+            f"{file.name} keeps upper case; set lowercase in its normalizer instead."
+        )
+    return None if wanted == stored else wanted
+
+
+def _configured(path: Path, fields: dict[str, Any]) -> dict[str, bool | None]:
+    """Return the normalizer's settings in tokenizer_config.json."""
+    settings: dict[str, bool | None] = {}
+    for setting, (name, others) in _SETTINGS.items():
+        found = fields.get(name, _UNCASED[setting])
+        if not isinstance(found, bool) and found not in others:
+            expected = ", ".join(["true", "false", *("null" for _ in others)])
+            raise CheckpointError(f"{path}: {name} is {found!r}, expected one of {expected}.")
+        settings[setting] = found
+    return settings
+
+
+def _lowercases(normalizer: Any) -> bool:
+    """Tell whether a normalizer, or a part of it, lowercases."""
+    if not isinstance(normalizer, dict):
+        return False
+    if normalizer.get("type") == "Sequence":
+        parts = normalizer.get("normalizers")
+        return isinstance(parts, list) and any(map(_lowercases, parts))
+    return normalizer.get("type") == "Lowercase" or normalizer.get("lowercase") is True
+
+
+def _refuse_added_tokens(file: Path) -> None:
+    """Refuse tokens beside vocab.txt that a tokenizer made from it would not know."""
+    path = file.with_name("added_tokens.json")
+    if path.exists() and read_json_object(path):
+        raise CheckpointError(
+            f"{path}: adds tokens to {file.name}, which is not supported; "
+            f"save the model with a {TOKENIZER_NAME}."
+        )

@@ -1,0 +1,199 @@
+"""Convert files that hold a bare encoder, ONNX exports and GGUF files, into our own format."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from bge_micro.checkpoint.config import EncoderConfig
+from bge_micro.checkpoint.errors import CheckpointError
+from bge_micro.checkpoint.modules import ModelSettings
+from bge_micro.checkpoint.side_file import file_sha256
+from bge_micro.checkpoint.tensors import Tensors
+from bge_micro.convert.convert import check_options, in_compute_type
+from bge_micro.convert.folder_writer import FolderContents, License, write_folder
+from bge_micro.convert.gguf_reader import read_gguf
+from bge_micro.convert.onnx_reader import read_onnx
+from bge_micro.convert.provenance import readme
+from bge_micro.tokenization import (
+    Tokenizer,
+    build_wordpiece_tokenizer,
+    read_tokenizer,
+    read_vocab,
+)
+
+
+def convert_onnx(
+    onnx_path: str | Path,
+    vocab_path: str | Path,
+    out_folder: str | Path,
+    *,
+    repo_id: str,
+    revision: str,
+    repo_file: str | None = None,
+    pooling: str = "mean",
+    normalize: bool = False,
+    max_seq_length: int | None = None,
+    license: License | None = None,
+    compute_type: str = "int8",
+    calibration_texts: Sequence[str] | None = None,
+) -> Path:
+    """Convert an ONNX export of a BERT encoder, in floats or dynamically quantised.
+
+    Quantised linear layers' integers stay exactly the export's, unless their zero points are not in
+    the middle; an export's one scale a matrix is repeated for every output channel.
+
+    Args:
+        onnx_path: The export.
+        vocab_path: The model's tokenizer.json; or its vocab.txt, from which a tokenizer as for BERT
+            uncased is made.
+        out_folder: Where to; must not exist, or be an empty folder.
+        repo_id: The repository the export came from, for the record.
+        revision: Its revision, for the record.
+        repo_file: The export's path in the repository; None for its file name.
+        pooling: How the model pools, which an export does not say; one of `POOLINGS`.
+        normalize: Whether the model brings its vectors to unit length; an export is silent on it.
+        max_seq_length: Tokens of a text that are used; None for all the model's positions.
+        license: License of the weights.
+        compute_type: As for `convert_folder`.
+        calibration_texts: As for `convert_folder`.
+
+    Returns:
+        The folder.
+
+    Raises:
+        ImportError: The onnx package is not installed.
+        MissingFileError: A file is missing.
+        CheckpointError: The export is not of the expected kind, or the vocabulary not its own.
+        ValueError: An option is unknown or out of range, or the vocabulary is malformed.
+        FileExistsError: There is something at `out_folder` already.
+    """
+    onnx_path, vocab_path = Path(onnx_path), Path(vocab_path)
+    check_options(pooling, compute_type)
+    config, tensors = read_onnx(onnx_path)
+    source = {
+        "repo_id": repo_id,
+        "revision": revision,
+        "file": repo_file or onnx_path.name,
+        "sha256": file_sha256(onnx_path),
+        "vocab_sha256": file_sha256(vocab_path),
+    }
+    if vocab_path.suffix == ".json":
+        tokenizer = _tokenizer_of_file(vocab_path, config)
+    else:
+        tokenizer = _tokenizer_of_vocab(read_vocab(vocab_path), config, vocab_path)
+    contents = _contents_of_file(config, tensors, tokenizer, pooling, normalize, source, license)
+    contents = _with_limit(contents, max_seq_length)
+    return write_folder(out_folder, in_compute_type(contents, compute_type, calibration_texts))
+
+
+def convert_gguf(
+    gguf_path: str | Path,
+    out_folder: str | Path,
+    *,
+    normalize: bool,
+    pooling: str | None = None,
+    max_seq_length: int | None = None,
+    repo_id: str | None = None,
+    revision: str | None = None,
+    compute_type: str = "int8",
+    calibration_texts: Sequence[str] | None = None,
+) -> Path:
+    """Convert a GGUF file of a BERT encoder.
+
+    Args:
+        gguf_path: The file; F32, F16, BF16 or Q8_0.
+        out_folder: Where to; must not exist, or be an empty folder.
+        normalize: Whether the model brings its vectors to unit length, of which the file does not
+            speak: it does if the model has a Normalize module.
+        pooling: One of `POOLINGS`; None for what the file says.
+        max_seq_length: As for `convert_onnx`.
+        repo_id: The repository the file came from, for the record.
+        revision: Its revision, for the record.
+        compute_type: As for `convert_folder`.
+        calibration_texts: As for `convert_folder`.
+
+    Returns:
+        The folder.
+
+    Raises:
+        ImportError: The gguf package is not installed.
+        CheckpointError: The file is damaged or holds another kind of model.
+        ValueError: An option is unknown, or the pooling is not known.
+        FileExistsError: There is something at `out_folder` already.
+    """
+    gguf_path = Path(gguf_path)
+    model = read_gguf(gguf_path)
+    if pooling is None and model.pooling is None:
+        raise ValueError(f"{gguf_path}: the file does not say how the model pools; say pooling.")
+    pooling = pooling or str(model.pooling)
+    check_options(pooling, compute_type)
+    source = {"file": gguf_path.name, "sha256": file_sha256(gguf_path)}
+    source |= {"repo_id": repo_id} if repo_id else {}
+    source |= {"revision": revision} if revision else {}
+    tokenizer = _tokenizer_of_vocab(model.vocab, model.config, gguf_path)
+    contents = _contents_of_file(
+        model.config, model.tensors, tokenizer, pooling, normalize, source, None
+    )
+    contents = _with_limit(contents, max_seq_length)
+    return write_folder(out_folder, in_compute_type(contents, compute_type, calibration_texts))
+
+
+def _contents_of_file(
+    config: EncoderConfig,
+    tensors: Tensors,
+    tokenizer: dict[str, Any],
+    pooling: str,
+    normalize: bool,
+    source: dict[str, str],
+    license: License | None,
+) -> FolderContents:
+    """Return the contents for a file that holds a bare encoder."""
+    return FolderContents(
+        config=config,
+        tensors=tensors,
+        tokenizer=tokenizer,
+        pooling=pooling,
+        include_prompt=True,
+        normalize=normalize,
+        max_seq_length=config.positions,
+        settings=ModelSettings({}, None, "cosine", None),
+        source=source,
+        readme=readme(source, license),
+        license=license,
+    )
+
+
+def _with_limit(contents: FolderContents, limit: int | None) -> FolderContents:
+    if limit is None:
+        return contents
+    if not 3 <= limit <= contents.config.positions:
+        raise ValueError(
+            f"max_seq_length is {limit}, expected 3 to {contents.config.positions}, the model's "
+            "positions."
+        )
+    return replace(contents, max_seq_length=limit)
+
+
+def _tokenizer_of_file(path: Path, config: EncoderConfig) -> dict[str, Any]:
+    contents = read_tokenizer(path)
+    tokenizer = Tokenizer.from_json(json.dumps(contents), source=str(path))
+    if tokenizer.max_id + 1 != config.vocab:
+        raise CheckpointError(
+            f"{path}: gives ids up to {tokenizer.max_id}, but the model embeds {config.vocab}; "
+            "expected the same model's tokenizer."
+        )
+    return contents
+
+
+def _tokenizer_of_vocab(vocab: list[str], config: EncoderConfig, where: Path) -> dict[str, Any]:
+    if len(vocab) != config.vocab:
+        raise CheckpointError(
+            f"{where}: holds {len(vocab)} tokens, but the model embeds {config.vocab}; "
+            "expected the same model's vocabulary."
+        )
+    tokenizer: dict[str, Any] = json.loads(build_wordpiece_tokenizer(vocab).to_str())
+    return tokenizer

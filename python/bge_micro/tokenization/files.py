@@ -1,0 +1,38 @@
+"""The files that hold a tokenizer, in one form."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from bge_micro.tokenization.build import build_wordpiece_tokenizer, read_vocab
+
+
+def read_tokenizer(path: Path, normalizer: dict[str, Any] | None = None) -> dict[str, Any]:
+    """Read a tokenizer.json, or make one from a vocab.txt as for BERT uncased.
+
+    Args:
+        path: The file.
+        normalizer: What takes the place of the tokenizer's normalizer; None to leave it.
+
+    Returns:
+        The contents of a tokenizer.json, without stored padding and truncation.
+
+    Raises:
+        OSError: The file cannot be read.
+        ValueError: It is no JSON object, or not a vocabulary.
+    """
+    if path.suffix == ".json":
+        try:
+            tokenizer = json.loads(path.read_bytes())
+        except (ValueError, RecursionError) as error:
+            raise ValueError(f"{path}: not a readable tokenizer.json: {error}") from error
+    else:
+        tokenizer = json.loads(build_wordpiece_tokenizer(read_vocab(path)).to_str())
+    if not isinstance(tokenizer, dict):
+        raise ValueError(f"{path}: not a tokenizer.json: it holds no object.")
+    tokenizer |= {"padding": None, "truncation": None}
+    if normalizer is not None:
+        tokenizer["normalizer"] = normalizer
+    return tokenizer
