@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import statistics
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -48,6 +49,19 @@ class Report:
             return None
         known = self.workload(workload)
         return summary(seconds if known.is_latency else [known.tokens / s for s in seconds])
+
+    def faster_by(self, threads: int, workload: str, side: str, peer: str) -> float | None:
+        """Return the median over the rounds of a peer's time over a side's; None if not measured.
+
+        Round by round, because a virtual machine's speed changes from one round to the next.
+        """
+        results = self.by_threads.get(threads)
+        seconds = results.seconds.get(workload, {}) if results else {}
+        if not (seconds.get(side) and seconds.get(peer)):
+            return None
+        return statistics.median(
+            theirs / ours for ours, theirs in zip(seconds[side], seconds[peer], strict=True)
+        )
 
     def peak(self, threads: int) -> Summary | None:
         """Return the gauge's multiply-adds a second during the rounds of so many threads."""

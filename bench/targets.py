@@ -78,9 +78,7 @@ def _ratio(above: Summary | None, below: Summary | None) -> float | None:
 def _latency(report: Report) -> Iterator[Target]:
     ours = _ours(report)
     for threads, aim in ((1, 1.6), (2, 1.8)):
-        ratio = _ratio(
-            report.speed(threads, "queries", ORT), report.speed(threads, "queries", ours)
-        )
+        ratio = report.faster_by(threads, "queries", ours, ORT)
         what = f"query latency, ONNX Runtime int8 over ours, threads: {threads}"
         yield Target(what, ratio, TIMES, 1.4, aim)
     for workload in ("queries", "queries, 20 ms idle"):
@@ -112,8 +110,7 @@ def _over_peer(
     report: Report, workload: str, ours: str, compute_type: str | None, floor: float, aim: float
 ) -> Target:
     peer = fastest_peer(report, workload, compute_type)
-    theirs = report.speed(1, workload, peer) if peer else None
-    ratio = _ratio(report.speed(1, workload, ours), theirs)
+    ratio = report.faster_by(1, workload, ours, peer) if peer else None
     kind = f"{compute_type} " if compute_type else ""
     what = f"{workload}: our {kind or 'int8 '}throughput over the fastest {kind}peer's"
     return Target(what, ratio, TIMES, floor, aim, note=peer or "")
