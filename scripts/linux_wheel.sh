@@ -31,8 +31,10 @@ export CXX=$work/c++
 try="import sys; from bge_micro.cli import main; sys.exit(main(['info']) or \
 main(['embed', 'a wheel in a bare environment']))"
 
+# Debian's Python has headers of its own beside those of the architecture.
 build_x86_64() {
-  "$host_python" -m pip wheel -q --no-deps --config-settings=build-dir="$work/build" -w "$work" .
+  CXXFLAGS="-idirafter /usr/include" "$host_python" -m pip wheel -q --no-deps \
+    --config-settings=build-dir="$work/build" -w "$work" .
 }
 try_x86_64() {
   "$host_python" -m venv "$work/bare"
