@@ -29,7 +29,7 @@ for cpu in "${cpus[@]}"; do
   case $cpu in
     Nehalem) script=x86_64.sh isas=sse41 ;;
     Haswell) script=x86_64.sh isas=avx2 ;;
-    cortex-a72) script=aarch64.sh isas="neon scalar" ;;
+    cortex-a72) script=aarch64.sh isas=neon ;;
     neoverse-n1) script=aarch64.sh isas=neon_dotprod ;;
     max) script=aarch64.sh isas=neon_i8mm ;;
     *) echo "suite.sh knows no CPU $cpu" >&2 && exit 2 ;;
