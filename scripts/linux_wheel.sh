@@ -71,7 +71,7 @@ try_aarch64() {
 
 "build_$machine"
 # It chooses the oldest platform itself: by name it takes those of this machine only.
-"$tools/bin/auditwheel" repair -w dist "$work"/bge_micro-*.whl
+PATH=$tools/bin:$PATH auditwheel repair -w dist "$work"/bge_micro-*.whl
 wheel=$(ls -t dist/bge_micro-*"$machine".whl | head -n 1)
 "$tools/bin/auditwheel" show "$wheel"
 "$tools/bin/python" scripts/check_wheel.py "$wheel"
