@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# brief.sh [PYTHON]: what .ci/run takes of paths.sh: every instruction set that QEMU can run gives the
-# golden bytes of some texts, those of Arm also pass kernel tests. PYTHON (python3) has the package
-# installed; on x86-64 it is run in QEMU as it is, so that only Arm's needs a root and a build.
+# brief.sh [PYTHON]: what .ci/run takes of paths.sh. Every instruction set that QEMU can run gives the
+# golden bytes of some texts; those of Arm also pass kernel tests, those of x86 do without QEMU.
+# PYTHON (python3) has the package installed: x86 CPUs run that, so that only Arm needs a build.
 set -u
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 python=$(command -v "${1:-python3}")
