@@ -36,7 +36,7 @@ for cpu in "${cpus[@]}"; do
     max) script=aarch64.sh isas=neon_i8mm ;;
     *) echo "suite.sh knows no CPU $cpu" >&2 && exit 2 ;;
   esac
-  BGE_MICRO_TEST_ISAS=$isas \
+  BGE_MICRO_TEST_ISAS=$isas BGE_MICRO_TEST_CALLS=2 \
     "$here/$script" "$cpu" -- -m pytest "${selection[@]}" "${also[@]}" "$@" || failed=1
 done
 exit "$failed"
