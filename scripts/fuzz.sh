@@ -1,14 +1,15 @@
 #!/usr/bin/env bash
 # Fuzzes what reads input from outside: so many executions, or until something is found.
-#   scripts/fuzz.sh safetensors|settings|tokenizer|core|all [executions, 1000000 by default]
+#   scripts/fuzz.sh core|safetensors|settings|tokenizer|server|all [executions, 1000000 by default]
 # New inputs that reach new code are kept in build/fuzz/corpus; a finding is written to build/fuzz.
-# The Python targets want atheris, the core's wants Clang (CXX=clang++-19, say).
+# The Python targets want atheris, of these the server's what the server wants; the core's wants Clang
+# (CXX=clang++-19, say).
 set -euo pipefail
 cd "$(dirname "$0")/.."
 target=$1
 runs=${2:-1000000}
 if [[ $target == all ]]; then
-  for each in safetensors settings tokenizer core; do "$0" "$each" "$runs"; done
+  for each in core safetensors settings tokenizer server; do "$0" "$each" "$runs"; done
   exit
 fi
 mkdir -p "build/fuzz/corpus/$target"
@@ -25,4 +26,4 @@ if [[ $target == core ]]; then
   } >&2
   exec build/fuzz/fuzz_core "${arguments[@]}"
 fi
-exec python "tests/fuzz/fuzz_$target.py" "${arguments[@]}"
+PYTHONPATH=tests exec python -m fuzz.run "$target" "${arguments[@]}"

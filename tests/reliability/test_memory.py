@@ -220,7 +220,9 @@ STARVED = """
 
 @linux_only
 def test_without_memory_there_is_memory_error() -> None:
-    # Large pieces are mapped each by itself, so that what is freed is not there for the next try.
-    found = run_child(STARVED, environ={"MALLOC_MMAP_THRESHOLD_": "65536"}, timeout=600)
+    # Large pieces are mapped each by itself, so that what is freed is not there for the next try;
+    # nor is the address space that a thread's own heap has reserved.
+    settings = {"MALLOC_MMAP_THRESHOLD_": "65536", "MALLOC_ARENA_MAX": "1"}
+    found = run_child(STARVED, environ=settings, timeout=600)
     both = ["MemoryError", "equal"]
     assert found == {"load": both, "one thread": both, "three threads": both, "afterwards": True}
