@@ -57,18 +57,25 @@ TESTS: dict[str, list[str]] = {
         "tests/checkpoint/test_safetensors_file.py",
         "tests/checkpoint/test_hostile_files.py",
     ],
+    "python/bge_micro/checkpoint/json_file": [
+        "tests/checkpoint/test_encoder_config.py",
+        "tests/checkpoint/test_safetensors_file.py",
+        "tests/checkpoint/test_modules_json.py",
+        "tests/checkpoint/test_damaged_folders.py",
+    ],
     "python/bge_micro/checkpoint/config": ["tests/checkpoint/test_encoder_config.py"],
     "python/bge_micro/checkpoint/modules": ["tests/checkpoint/test_modules_json.py"],
     "python/bge_micro/checkpoint/hub_cache": ["tests/checkpoint/test_hub_cache.py"],
     "python/bge_micro/checkpoint/": [
-        "tests/checkpoint/test_hostile_files.py",
         "tests/checkpoint/test_damaged_folders.py",
+        "tests/checkpoint/test_load_folder.py",
+        "tests/checkpoint/test_hostile_files.py",
     ],
     "python/bge_micro/tokenization/": ["tests/tokenization/test_cutting.py", "tests/tokenization"],
 }
-# And then by everything that compares vectors, or loads.
-CPP_TESTS = ["tests/core", "tests/invariance"]
-PYTHON_TESTS = ["tests/checkpoint", "tests/tokenization", "tests/fuzz"]
+# And then by what compares the vectors of whole models, or feeds anything to the loader.
+CPP_TESTS = ["tests/core/test_model.py", "tests/invariance/test_golden.py"]
+PYTHON_TESTS = ["tests/fuzz"]
 NOT_HERE = ["--ignore=tests/core/test_object_files.py"]  # looks at another build
 
 

@@ -105,7 +105,8 @@ def test_endless_heads_and_trailers_of_a_request_that_waits(
 
 @pytest.mark.parametrize("sent", [b"", b"G", HEAD, HEAD + b"Content-Len", GOOD + HEAD])
 def test_slow_heads(model: SentenceTransformer, sent: bytes) -> None:
-    with running(model, Limits(head_seconds=0.3)) as server, connect(server.url) as connection:
+    seconds = 3 if sent.startswith(GOOD) else 0.3  # where something has to come in time
+    with running(model, Limits(head_seconds=seconds)) as server, connect(server.url) as connection:
         if sent.startswith(GOOD):
             connection.sendall(GOOD)
             assert read_one(connection).startswith(b"HTTP/1.1 200 ")
@@ -113,8 +114,7 @@ def test_slow_heads(model: SentenceTransformer, sent: bytes) -> None:
         connection.sendall(sent)
         answer = read_all(connection)
         assert answer.startswith(b"HTTP/1.1 408 ")
-        with server.client() as client:
-            assert client.post("/embed", json={"inputs": "a"}).status_code == 200
+        wait_until(lambda: answers(server.url))
 
 
 @pytest.mark.parametrize("content_type", [b"text/plain", b"application/json"])
@@ -122,7 +122,7 @@ def test_bodies_that_go_on_after_the_answer(
     model: SentenceTransformer, content_type: bytes
 ) -> None:
     head = b"POST /embed HTTP/1.1\r\nHost: x\r\nContent-Type: %b\r\n" % content_type
-    limits = Limits(head_seconds=0.3, body_bytes=1000)
+    limits = Limits(head_seconds=3, body_bytes=1000)
     with running(model, limits) as server, connect(server.url) as connection:
         connection.sendall(
             head + b"Transfer-Encoding: chunked\r\n\r\n7d0\r\n" + b" " * 2000 + b"\r\n"
