@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import os
 import random
@@ -78,15 +79,14 @@ def _edit(header: dict[str, Any], body: bytes, rng: random.Random) -> bytes:
     name = rng.choice(names)
     entry = header[name]
     if kind == 1:
-        header[name] = rng.choice(VALUES)
+        header[name] = copy.deepcopy(rng.choice(VALUES))
     elif kind == 2:
         del header[name]
     elif kind == 3:
-        header[rng.choice(["a", "b", "__metadata__"])] = entry
+        header[rng.choice(["a", "b", "__metadata__"])] = copy.deepcopy(entry)
     elif isinstance(entry, dict) and kind == 4:
-        entry[rng.choice(["dtype", "shape", "data_offsets", "more"])] = rng.choice(
-            [*VALUES, rng.choice(DTYPES)]
-        )
+        value = rng.choice([*VALUES, rng.choice(DTYPES)])
+        entry[rng.choice(["dtype", "shape", "data_offsets", "more"])] = copy.deepcopy(value)
     elif isinstance(entry, dict) and kind == 5:
         numbers = entry.get(rng.choice(["shape", "data_offsets"]))
         if isinstance(numbers, list) and numbers:
