@@ -11,6 +11,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
 
 import httpx
@@ -226,11 +227,10 @@ def test_no_descriptor_left(start: Start) -> None:
     wait_until(lambda: answers(server.url))
     most = descriptors(process) + 20
     resource.prlimit(process, resource.RLIMIT_NOFILE, (most, most))
-    held = [connect(server.url) for _ in range(60)]
-    held[0].sendall(GOOD)
-    assert read_one(held[0]).startswith(b"HTTP/1.1 200 ")
-    for connection in held:
-        connection.close()
+    with ExitStack() as stack:
+        held = [stack.enter_context(connect(server.url)) for _ in range(60)]
+        held[0].sendall(GOOD)
+        assert read_one(held[0]).startswith(b"HTTP/1.1 200 ")
     wait_until(lambda: answers(server.url))
     stop(server)  # whose log is still JSON: it was read as such
 
