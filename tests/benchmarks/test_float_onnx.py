@@ -11,9 +11,9 @@ pytest.importorskip("bench", reason="the bench is part of a checkout only")
 pytest.importorskip("onnx")
 
 import onnx
-from bench.float_onnx import write_float_onnx
 from onnx.reference import ReferenceEvaluator
 
+from bench.float_onnx import write_float_onnx
 from bge_micro import SentenceTransformer
 
 OFFICIAL = Path(__file__).resolve().parents[3] / "shared/model/model_quantized.onnx"

@@ -9,6 +9,7 @@ import pytest
 
 from bge_micro.checkpoint import CheckpointError, EncoderConfig, MissingFileError
 from bge_micro.checkpoint.config import parse_config, read_config
+from bge_micro.checkpoint.json_file import MAX_JSON_BYTES
 
 
 def test_round_trip(tiny_config: EncoderConfig) -> None:
@@ -103,6 +104,6 @@ def test_absent_and_oversized_json(tmp_path: Path) -> None:
     with pytest.raises(MissingFileError, match=r"config\.json"):
         read_config(path)
     with path.open("wb") as file:
-        file.truncate(2**30)  # sparse: the size alone must be enough to refuse it
+        file.truncate(MAX_JSON_BYTES + 1)  # sparse: the size alone is enough to refuse it
     with pytest.raises(CheckpointError, match="too many"):
         read_config(path)

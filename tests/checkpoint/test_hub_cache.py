@@ -166,7 +166,9 @@ def test_revisions_cannot_lead_out_of_the_cache(cache: Path, revision: str) -> N
         find_snapshot(REPO_ID, revision, cache)
 
 
-@pytest.mark.parametrize("repo_id", ["", "a/b/c", "../x", "a--b", "a/..", "a b", "x\n", "a/"])
+@pytest.mark.parametrize(
+    "repo_id", ["", "a/b/c", "../x", "a--b", "a/..", "a..b", "a b", "x\n", "a/"]
+)
 def test_malformed_repositories(cache: Path, repo_id: str) -> None:
     with pytest.raises(CheckpointError, match="not a repository"):
         find_snapshot(repo_id, None, cache)

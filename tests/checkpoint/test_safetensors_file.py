@@ -117,9 +117,11 @@ BAD_ENTRIES = {
     "dtype unknown": (entry("F8_E4M3", [4], 0, 4), "dtype 'F8_E4M3'"),
     "dtype no string": (entry(["F32"], [1], 0, 4), "dtype"),  # type: ignore[arg-type]
     "shape too large": (entry("F32", [2], 0, 4), "needs 8 bytes"),
+    "shape too small": (entry("F32", [1], 0, 8), "needs 4 bytes"),
     "shape overflows 64 bits": (entry("F32", [2**62, 2**62], 0, 4), "needs"),
     "shape wraps to the right size": (entry("I8", [2**32, 2**32 + 1], 0, 4), "needs"),
     "shape negative": (entry("F32", [-1], 0, 4), "shape"),
+    "two sizes negative": (entry("F32", [-1, -1], 0, 4), "not a list of sizes"),
     "shape fractional": (entry("F32", [1.0], 0, 4), "shape"),
     "shape of booleans": (entry("F32", [True], 0, 4), "shape"),
     "shape no list": (entry("F32", "1", 0, 4), "shape"),  # type: ignore[arg-type]
@@ -127,6 +129,7 @@ BAD_ENTRIES = {
     "offsets reversed": (entry("F32", [1], 4, 0), "data_offsets"),
     "offsets negative": (entry("F32", [1], -4, 0), "data_offsets"),
     "offsets past the end": (entry("F32", [2], 0, 8), "cut off"),
+    "offsets a byte past the end": (entry("I8", [5], 0, 5), "cut off"),
     "gap before": (entry("I8", [2], 2, 4), "leaves a gap"),
     "three offsets": ({**entry("F32", [1], 0, 4), "data_offsets": [0, 4, 4]}, "data_offsets"),
     "no dtype": ({"shape": [1], "data_offsets": [0, 4]}, "expected dtype"),
@@ -158,6 +161,7 @@ BAD_FILES = {
     "header ends in junk": (file_of(b"{} x"), "not valid JSON"),
     "deep nesting": (file_of(b'{"a":' + b"[" * 200_000), "nested too deeply"),
     "deep objects": (file_of(b'{"a":' * 200_000), "nested too deeply"),
+    "integer of 41 digits": (file_of(b'{"a": 1' + b"0" * 40 + b"}"), "41 digits"),
     "endless integer": (file_of(b'{"a": ' + b"9" * 100_000 + b"}"), "100000 digits"),
     "NaN": (file_of(b'{"a": NaN}'), "NaN"),
     "metadata of numbers": (file_of({"__metadata__": {"a": 1}}), "__metadata__"),

@@ -223,7 +223,7 @@ def test_a_weight_file_cut_short_while_it_is_read(tiny: Path) -> None:
     spoiler.start()
     outcomes = {"whole": 0, "refused": 0}
     try:
-        end = time.monotonic() + 120
+        end = time.monotonic() + 600
         while (sum(outcomes.values()) < 60 or 0 in outcomes.values()) and time.monotonic() < end:
             try:
                 model = SentenceTransformer(tiny)
@@ -268,7 +268,7 @@ def test_killed_while_converting(tiny: Path, tmp_path: Path) -> None:
         convert_folder({str(tiny)!r}, {str(tmp_path)!r} + "/warm-" + str(time.time_ns()))
         print("begins", flush=True)
         convert_folder({str(tiny)!r}, {str(out)!r})
-        time.sleep(60)
+        time.sleep(600)
     """
     for code in killed_at_random(program, 12, 0.03):
         assert code == -signal.SIGKILL
@@ -318,7 +318,7 @@ def test_two_processes_convert_into_one_folder(tiny: Path, tmp_path: Path) -> No
             assert child.stdin
             child.stdin.write("\n")
             child.stdin.flush()
-        answers = [child.communicate(timeout=120)[0].strip() for child in children]
+        answers = [child.communicate(timeout=600)[0].strip() for child in children]
         assert [child.returncode for child in children] == [0] * 3
         assert answers.count("done") == 1, answers
         others = [answer for answer in answers if answer != "done"]

@@ -37,12 +37,12 @@ class UnixConnection(http.client.HTTPConnection):
     """HTTP over a socket in the file system."""
 
     def __init__(self, path: Path) -> None:
-        super().__init__("localhost", timeout=60)
+        super().__init__("localhost", timeout=300)
         self._path = path
 
     def connect(self) -> None:
         self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        self.sock.settimeout(60)
+        self.sock.settimeout(300)
         self.sock.connect(str(self._path))
 
 
@@ -71,7 +71,7 @@ def test_preload(tmp_path: Path) -> None:
         env={**os.environ, "TOKENIZERS_PARALLELISM": "false"},
     )
     try:
-        end = time.monotonic() + 120
+        end = time.monotonic() + 300
         while not path.exists() and server.poll() is None and time.monotonic() < end:
             time.sleep(0.05)
         assert path.exists(), server.communicate()[1]
@@ -84,7 +84,7 @@ def test_preload(tmp_path: Path) -> None:
     finally:
         server.send_signal(signal.SIGTERM)
         try:
-            server.communicate(timeout=30)
+            server.communicate(timeout=300)
         finally:
             server.kill()
     assert len(answers) == 15

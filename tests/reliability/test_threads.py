@@ -41,7 +41,7 @@ def in_threads(work: Callable[[random.Random], None]) -> None:
     start = threading.Barrier(THREADS)
 
     def run(seed: int) -> None:
-        start.wait(timeout=60)
+        start.wait(timeout=300)
         work(random.Random(seed))
 
     with ThreadPoolExecutor(THREADS) as executor:

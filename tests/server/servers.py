@@ -14,9 +14,8 @@ import httpx
 import uvicorn
 
 from bge_micro import SentenceTransformer
-from bge_micro.server.app import build_app
 from bge_micro.server.limits import Limits
-from bge_micro.server.run import Address
+from bge_micro.server.run import Address, configure
 from bge_micro.server.service import Service
 
 PATIENCE = 60.0  # seconds; for machines that are busy with other things
@@ -43,10 +42,7 @@ def running(
     """Serve a model until the block ends."""
     service = Service(model, ["bge-micro-v2", "other/name"], limits or Limits(), **options)
     listener = Address("127.0.0.1", 0).listen()
-    config = uvicorn.Config(
-        build_app(service, api_key), log_config=None, access_log=False, ws="none"
-    )
-    server = uvicorn.Server(config)
+    server = uvicorn.Server(configure(service, api_key))
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
     url = f"http://127.0.0.1:{listener.getsockname()[1]}"
     thread.start()

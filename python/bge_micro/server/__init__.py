@@ -6,7 +6,7 @@ engine_thread   the one thread that encodes, all that has arrived together
 encoder    rows to vectors, over the engine of a loaded model
 fields, body, errors   what a request may hold, and what is said when it does not
 access     who may ask; log lines and metrics about each request, never about its texts
-run        the process: socket, signals, uvicorn
+run, connection   the process: socket, signals, uvicorn; limits to what a client can hold
 
 Needs the extra ``bge-micro[server]``.
 """

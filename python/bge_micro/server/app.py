@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import Any
 
+import anyio
 import anyio.to_thread
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
@@ -74,6 +75,9 @@ def build_app(service: Service, api_key: str | None = None) -> ASGIApp:
 
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
+        # anyio imports its half for asyncio when first used: now, because a request may come when
+        # no descriptor is left to read it by.
+        await anyio.sleep(0)
         service.engine.start()
         try:
             yield

@@ -17,6 +17,10 @@ class Limits:
         texts: Texts of a request.
         queue_texts: Texts that wait for the engine, of all requests together.
         body_seconds: How long a client may take to send a body.
+        head_bytes: Bytes of a request's line and headers.
+        head_seconds: How long a client may take to send them.
+        answer_seconds: How long a client may take to read an answer.
+        connections: Open connections.
     """
 
     # Parsing JSON holds the interpreter for some 2 ms a megabyte, so this also says for how long
@@ -26,6 +30,10 @@ class Limits:
     texts: int = 2048
     queue_texts: int = 16384
     body_seconds: float = 30.0
+    head_bytes: int = 64 << 10
+    head_seconds: float = 30.0
+    answer_seconds: float = 60.0
+    connections: int = 960  # each takes a descriptor, of which many systems give a process 1024
 
     @property
     def held_bytes(self) -> int:

@@ -10,8 +10,9 @@ from typing import Any
 
 import orjson
 
-# uvicorn tells here when requests are no HTTP, and little else that is not told by `run`.
-_LOGGERS = ("bge_micro.server", "uvicorn.error")
+# uvicorn tells here when requests are no HTTP, and little else that is not told by `run`; asyncio,
+# when no descriptor is left.
+_OTHERS = ("uvicorn.error", "asyncio")
 
 
 class JsonFormatter(logging.Formatter):
@@ -39,12 +40,11 @@ def start_logging(level: str) -> None:
     """
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(JsonFormatter())
-    for name in _LOGGERS:
+    for name in ("bge_micro.server", *_OTHERS):
         logger = logging.getLogger(name)
         logger.handlers = [handler]
         logger.propagate = False
-        logger.setLevel(level.upper())
-    logging.getLogger("uvicorn.error").setLevel("WARNING")
+        logger.setLevel("WARNING" if name in _OTHERS else level.upper())
 
 
 def place_of(error: BaseException) -> dict[str, Any]:

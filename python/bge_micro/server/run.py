@@ -13,11 +13,10 @@ from typing import NoReturn
 import uvicorn
 
 from bge_micro.server.app import build_app
+from bge_micro.server.connection import guarded_by
 from bge_micro.server.logs import start_logging
 from bge_micro.server.service import Service
 
-# Open connections; each takes a descriptor, of which many systems give a process 1024.
-_MOST_CONNECTIONS = 960
 # How long a shutdown waits for clients that are slow to read their answers.
 _SHUTDOWN_SECONDS = 60
 # How long the engine's thread may hold the interpreter while the event loop wants it. Python's
@@ -50,6 +49,21 @@ class Address:
             raise OSError(error.errno, error.strerror or str(error), name) from None
 
 
+def configure(service: Service, api_key: str | None) -> uvicorn.Config:
+    """Return uvicorn's configuration for an application that serves `service`."""
+    return uvicorn.Config(
+        build_app(service, api_key),
+        http=guarded_by(service.limits),
+        access_log=False,
+        log_config=None,
+        server_header=False,
+        proxy_headers=False,
+        ws="none",
+        timeout_keep_alive=75,
+        timeout_graceful_shutdown=_SHUTDOWN_SECONDS,
+    )
+
+
 def run_server(service: Service, address: Address, api_key: str | None, log_level: str) -> None:
     """Serve until SIGINT or SIGTERM; then answer what has come in, and return.
 
@@ -67,21 +81,10 @@ def run_server(service: Service, address: Address, api_key: str | None, log_leve
     listener = address.listen()
     start_logging(log_level)
     sys.setswitchinterval(_SWITCH_SECONDS)
-    config = uvicorn.Config(
-        build_app(service, api_key),
-        access_log=False,
-        log_config=None,
-        server_header=False,
-        proxy_headers=False,
-        ws="none",
-        limit_concurrency=_MOST_CONNECTIONS,
-        timeout_keep_alive=75,
-        timeout_graceful_shutdown=_SHUTDOWN_SECONDS,
-    )
     # uvicorn finishes its work at a signal, and then raises it again for whom it was before.
     signal.signal(signal.SIGTERM, _exit)
     try:
-        _Server(config, service.model.names[0]).run(sockets=[listener])
+        _Server(configure(service, api_key), service.model.names[0]).run(sockets=[listener])
     finally:
         _log.info("stopped")
 

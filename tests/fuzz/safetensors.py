@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import os
 import random
-import sys
 from typing import Any
 
-import atheris
-
-with atheris.instrument_imports(include=["bge_micro.checkpoint"]):
-    from bge_micro.checkpoint import CheckpointError, open_tensors
 from safetensors.numpy import load
+
+from bge_micro.checkpoint import CheckpointError, open_tensors
+
+from .mutation import Damage
 
 DTYPES = ["F64", "F32", "F16", "BF16", "I64", "I32", "I16", "I8", "U64", "U32", "U16", "U8", "BOOL"]
 NUMBERS = [0, 1, 2, 3, 4, 8, 16, -1, 255, 2**31, 2**32, 2**62, 2**63, 2**64, 10**41, 1.0, 1e999]
@@ -47,23 +47,21 @@ def fuzz(data: bytes) -> None:
     assert not expected or expected.keys() == found.keys()
 
 
-def mutate(data: bytes, most: int, seed: int) -> bytes:
+def mutate(data: bytes, most: int, rng: random.Random, damage: Damage) -> bytes:
     """Damage the bytes, or edit the header as JSON and put it together again."""
-    rng = random.Random(seed)
     length = int.from_bytes(data[:8], "little")
     try:
         header = json.loads(data[8 : 8 + length])
     except ValueError:
         header = None
     if not isinstance(header, dict) or rng.random() < 0.3:
-        changed: bytes = atheris.Mutate(data, most)
-        return changed
+        return damage(data, most)
     body = data[8 + length :]
     for _ in range(rng.randint(1, 3)):
         body = _edit(header, body, rng)
     text = json.dumps(header).encode()
     if rng.random() < 0.2:
-        text = atheris.Mutate(text, len(text) + 8)
+        text = damage(text, len(text) + 8)
     return (len(text).to_bytes(8, "little") + text + body)[:most]
 
 
@@ -81,15 +79,14 @@ def _edit(header: dict[str, Any], body: bytes, rng: random.Random) -> bytes:
     name = rng.choice(names)
     entry = header[name]
     if kind == 1:
-        header[name] = rng.choice(VALUES)
+        header[name] = copy.deepcopy(rng.choice(VALUES))
     elif kind == 2:
         del header[name]
     elif kind == 3:
-        header[rng.choice(["a", "b", "__metadata__"])] = entry
+        header[rng.choice(["a", "b", "__metadata__"])] = copy.deepcopy(entry)
     elif isinstance(entry, dict) and kind == 4:
-        entry[rng.choice(["dtype", "shape", "data_offsets", "more"])] = rng.choice(
-            [*VALUES, rng.choice(DTYPES)]
-        )
+        value = rng.choice([*VALUES, rng.choice(DTYPES)])
+        entry[rng.choice(["dtype", "shape", "data_offsets", "more"])] = copy.deepcopy(value)
     elif isinstance(entry, dict) and kind == 5:
         numbers = entry.get(rng.choice(["shape", "data_offsets"]))
         if isinstance(numbers, list) and numbers:
@@ -100,8 +97,3 @@ def _edit(header: dict[str, Any], body: bytes, rng: random.Random) -> bytes:
     else:
         body = body[: rng.randrange(len(body) + 1)]
     return body
-
-
-if __name__ == "__main__":
-    atheris.Setup(sys.argv, fuzz, custom_mutator=mutate)
-    atheris.Fuzz()

@@ -5,37 +5,37 @@ The first byte of an input says which file the rest is.
 
 from __future__ import annotations
 
-import copy
+import atexit
 import json
 import os
 import random
-import sys
+import shutil
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import atheris
+from bge_micro.checkpoint import CheckpointError
+from bge_micro.checkpoint.config import EncoderConfig, read_config
+from bge_micro.checkpoint.modules import (
+    POOLINGS,
+    SIMILARITY_FUNCTIONS,
+    ModelSettings,
+    Modules,
+    TransformerSettings,
+    read_model_settings,
+    read_modules,
+    read_transformer_settings,
+)
+from bge_micro.checkpoint.side_file import SideFile, read_side_file
+from bge_micro.checkpoint.weight_files import shard_files
 
-with atheris.instrument_imports(include=["bge_micro.checkpoint"]):
-    from bge_micro.checkpoint import CheckpointError
-    from bge_micro.checkpoint.config import EncoderConfig, read_config
-    from bge_micro.checkpoint.modules import (
-        POOLINGS,
-        SIMILARITY_FUNCTIONS,
-        ModelSettings,
-        Modules,
-        TransformerSettings,
-        read_model_settings,
-        read_modules,
-        read_transformer_settings,
-    )
-    from bge_micro.checkpoint.side_file import SideFile, read_side_file
-    from bge_micro.checkpoint.weight_files import shard_files
+from .mutation import Damage, edit_json
 
 # Files that live in memory, where the system has such a place.
 _PLACE = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
 _FOLDER = Path(tempfile.mkdtemp(prefix="bge-micro-fuzz-", dir=_PLACE))
+atexit.register(shutil.rmtree, _FOLDER, ignore_errors=True)
 
 
 def check_config(config: EncoderConfig) -> None:
@@ -100,6 +100,17 @@ MODULES = [
     {"idx": 1, "name": "1", "path": "1_Pooling", "type": "sentence_transformers.models.Pooling"},
 ]
 POOLING = {"word_embedding_dimension": 64, "pooling_mode_mean_tokens": True}
+# What stands beside the file that is read.
+SOUND = {"modules.json": MODULES, "1_Pooling/config.json": POOLING}
+(_FOLDER / "1_Pooling").mkdir()
+for _name, _value in SOUND.items():
+    (_FOLDER / _name).write_text(json.dumps(_value))
+
+KEYS = [
+    *("a", "idx", "path", "type", "pooling_mode", "pooling_mode_max_tokens", "prompts", "query"),
+    *("default_prompt_name", "similarity_fn_name", "truncate_dim", "max_seq_length", "weight_map"),
+    *("hidden_act", "position_embedding_type", "is_decoder", "sha256", "files", "metadata"),
+]
 VALUES: list[Any] = [
     *(None, True, False, "", "..", "../..", "/", "a", "bert", "mean", "cls", [], {}, [{}], [[]]),
     *(0, 1, -1, 3, 64, 100, 2**31, 2**63, 10**39, 1.5, 1e-38, 1e308, {"a": "b"}, {"a": 1}),
@@ -111,54 +122,30 @@ def fuzz(data: bytes) -> None:
     if not data:
         return
     name, read, check = FILES[data[0] % len(FILES)]
-    (_FOLDER / "1_Pooling").mkdir(exist_ok=True)
-    (_FOLDER / "modules.json").write_text(json.dumps(MODULES))
-    (_FOLDER / "1_Pooling/config.json").write_text(json.dumps(POOLING))
-    (_FOLDER / name).write_bytes(data[1:])
+    file = _FOLDER / name
+    file.write_bytes(data[1:])
     try:
         found = read()
     except CheckpointError as error:
         if str(_FOLDER) not in str(error):
             raise AssertionError("the message does not name the file") from error
         return
+    finally:
+        if name in SOUND:
+            file.write_text(json.dumps(SOUND[name]))
+        else:
+            file.unlink()
     check(found)
 
 
-def mutate(data: bytes, most: int, seed: int) -> bytes:
+def mutate(data: bytes, most: int, rng: random.Random, damage: Damage) -> bytes:
     """Damage the bytes, or put another value into the JSON."""
-    rng = random.Random(seed)
     try:
         value = json.loads(data[1:])
     except (ValueError, RecursionError):
         value = None
     if not isinstance(value, (dict, list)) or rng.random() < 0.3:
-        changed: bytes = atheris.Mutate(data, most)
-        return changed
+        return damage(data, most)
     for _ in range(rng.randint(1, 2)):
-        _edit(value, rng)
+        edit_json(value, rng, KEYS, VALUES)
     return (data[:1] + json.dumps(value).encode())[:most]
-
-
-def _edit(value: Any, rng: random.Random) -> None:
-    """Change something, at any depth."""
-    keys = list(value) if isinstance(value, dict) else list(range(len(value)))
-    if not keys:
-        if isinstance(value, dict):
-            value["a"] = copy.deepcopy(rng.choice(VALUES))
-        else:
-            value.append(copy.deepcopy(rng.choice(VALUES)))
-        return
-    key = rng.choice(keys)
-    if isinstance(value[key], (dict, list)) and rng.random() < 0.7:
-        _edit(value[key], rng)
-    elif rng.random() < 0.2:
-        del value[key]
-    elif rng.random() < 0.2 and isinstance(value, list):
-        value.append(copy.deepcopy(value[key]))
-    else:
-        value[key] = copy.deepcopy(rng.choice(VALUES))
-
-
-if __name__ == "__main__":
-    atheris.Setup(sys.argv, fuzz, custom_mutator=mutate)
-    atheris.Fuzz()
