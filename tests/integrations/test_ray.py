@@ -87,7 +87,16 @@ def test_threads_are_the_cpus_of_the_actor(
     assert {row["threads"] for row in rows.take_all()} == {threads}
 
 
-def test_outside_of_a_cluster_and_wrong_batches(texts: list[str]) -> None:
+def test_in_the_driver_of_a_cluster(texts: list[str]) -> None:
+    ray.init(ignore_reinit_error=True)
+    vectors = EmbedBatches()({"text": np.array(texts)})["embedding"]
+    assert (
+        vectors.tobytes()
+        == EmbedBatches(threads=1)({"text": np.array(texts)})["embedding"].tobytes()
+    )
+
+
+def test_outside_of_an_actor_and_wrong_batches(texts: list[str]) -> None:
     embed = EmbedBatches()
     table = embed(pyarrow.table({"text": texts}))
     assert embed({"text": np.array(texts)})["embedding"].tolist() == table["embedding"].to_pylist()

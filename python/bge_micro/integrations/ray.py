@@ -58,8 +58,8 @@ class EmbedBatches:
 
 
 def _actor_cpus() -> int | None:
-    """Return the CPUs that Ray assigned to this actor; None outside of Ray."""
-    if not ray.is_initialized():
+    """Return the CPUs that Ray assigned to this actor; None outside of one, as in a driver."""
+    if not ray.is_initialized() or ray.get_runtime_context().get_actor_id() is None:
         return None
     # A share of a CPU still needs a thread.
     return max(1, int(ray.get_runtime_context().get_assigned_resources().get("CPU", 1)))
