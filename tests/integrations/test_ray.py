@@ -88,7 +88,6 @@ def test_threads_are_the_cpus_of_the_actor(
 
 
 def test_in_the_driver_of_a_cluster(texts: list[str]) -> None:
-    ray.init(ignore_reinit_error=True)
     vectors = EmbedBatches()({"text": np.array(texts)})["embedding"]
     assert (
         vectors.tobytes()
