@@ -114,7 +114,7 @@ def first_layers(
     checkpoint: Checkpoint, layers: int, compute_type: str, ids: NDArray[np.int32]
 ) -> Array:
     """Return what the first layers of the model make of a text: (tokens, hidden)."""
-    config = dataclasses.replace(checkpoint.config, layers=layers)
+    config = checkpoint.config._replace(layers=layers)
     model = CoreModel(config, checkpoint.tensors, compute_type)
     return model.encode([ids])[0][1:].astype(np.float64)
 
