@@ -43,7 +43,7 @@ def test_there_are_examples() -> None:
     assert len(BLOCKS) >= 3
 
 
-@pytest.mark.filterwarnings("default")  # of the packages that the pages use
+@pytest.mark.filterwarnings("ignore::ImportWarning")  # umap, about what it does without
 @pytest.mark.parametrize(("page", "line", "block"), BLOCKS)
 def test_the_block_runs(
     page: Path, line: int, block: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -3,11 +3,33 @@
 from __future__ import annotations
 
 import copy
+import json
 import random
 from collections.abc import Callable, Sequence
 from typing import Any
 
 Damage = Callable[[bytes, int], bytes]
+
+
+def mutate_json(
+    data: bytes,
+    start: int,
+    most: int,
+    rng: random.Random,
+    damage: Damage,
+    keys: Sequence[str],
+    values: Sequence[Any],
+) -> bytes:
+    """Damage the bytes, or put other fields and values into the JSON that begins at `start`."""
+    try:
+        value = json.loads(data[start:])
+    except (ValueError, RecursionError):
+        value = None
+    if not isinstance(value, (dict, list)) or rng.random() < 0.3:
+        return damage(data, most)
+    for _ in range(rng.randint(1, 2)):
+        edit_json(value, rng, keys, values)
+    return (data[:start] + json.dumps(value).encode())[:most]
 
 
 def edit_json(value: Any, rng: random.Random, keys: Sequence[str], values: Sequence[Any]) -> None:

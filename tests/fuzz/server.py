@@ -22,7 +22,7 @@ from bge_micro.server.app import build_app
 from bge_micro.server.limits import Limits
 from bge_micro.server.service import Service
 
-from .mutation import Damage, edit_json
+from .mutation import Damage, mutate_json
 
 KEY = "the key"
 LIMITS = Limits(body_bytes=1500, texts=8, queue_texts=64)
@@ -188,14 +188,7 @@ def texts_of(value: Any) -> list[str]:
 
 
 def mutate(data: bytes, most: int, rng: random.Random, damage: Damage) -> bytes:
-    """Damage the bytes, or put other fields and values into the JSON."""
-    try:
-        value = json.loads(data[3:])
-    except (ValueError, RecursionError):
-        value = None
-    if not isinstance(value, (dict, list)) or rng.random() < 0.3:
-        return damage(data, most)
-    for _ in range(rng.randint(1, 2)):
-        edit_json(value, rng, NAMES, VALUES)
-    head = data[:3] if rng.random() < 0.8 else rng.randbytes(3)
-    return (head + json.dumps(value).encode())[:most]
+    """Damage the bytes, or put other fields and values into the JSON; now and then another head."""
+    if rng.random() < 0.2:
+        data = rng.randbytes(3) + data[3:]
+    return mutate_json(data, 3, most, rng, damage, NAMES, VALUES)

@@ -30,7 +30,7 @@ from bge_micro.checkpoint.modules import (
 from bge_micro.checkpoint.side_file import SideFile, read_side_file
 from bge_micro.checkpoint.weight_files import shard_files
 
-from .mutation import Damage, edit_json
+from .mutation import Damage, mutate_json
 
 # Files that live in memory, where the system has such a place.
 _PLACE = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
@@ -140,12 +140,4 @@ def fuzz(data: bytes) -> None:
 
 def mutate(data: bytes, most: int, rng: random.Random, damage: Damage) -> bytes:
     """Damage the bytes, or put another value into the JSON."""
-    try:
-        value = json.loads(data[1:])
-    except (ValueError, RecursionError):
-        value = None
-    if not isinstance(value, (dict, list)) or rng.random() < 0.3:
-        return damage(data, most)
-    for _ in range(rng.randint(1, 2)):
-        edit_json(value, rng, KEYS, VALUES)
-    return (data[:1] + json.dumps(value).encode())[:most]
+    return mutate_json(data, 1, most, rng, damage, KEYS, VALUES)

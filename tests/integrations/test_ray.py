@@ -88,11 +88,9 @@ def test_threads_are_the_cpus_of_the_actor(
 
 
 def test_in_the_driver_of_a_cluster(texts: list[str]) -> None:
-    vectors = EmbedBatches()({"text": np.array(texts)})["embedding"]
-    assert (
-        vectors.tobytes()
-        == EmbedBatches(threads=1)({"text": np.array(texts)})["embedding"].tobytes()
-    )
+    batch = {"text": np.array(texts)}
+    found, expected = EmbedBatches()(batch), EmbedBatches(threads=1)(batch)
+    assert found["embedding"].tobytes() == expected["embedding"].tobytes()
 
 
 def test_outside_of_an_actor_and_wrong_batches(texts: list[str]) -> None:

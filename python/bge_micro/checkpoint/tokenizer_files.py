@@ -108,13 +108,13 @@ def _normalizer(
         return None
     wanted = stored
     if isinstance(stored, dict) and stored.get("type") == _UNCASED["type"]:
-        wanted = _UNCASED | stored
+        stored = _UNCASED | stored
+        wanted = dict(stored)
         if fields is not None and (of_bert or file.name == VOCAB_NAME):
             wanted |= _configured(file.with_name(CONFIG_NAME), fields)
         if settings.do_lower_case and not wanted["lowercase"]:
             # What was not stripped of its accents before is not now.
             wanted |= {"lowercase": True, "strip_accents": wanted["strip_accents"] is True}
-        stored = _UNCASED | stored
     elif settings.do_lower_case and not _lowercases(stored):
         raise CheckpointError(
             f"{file.with_name('sentence_bert_config.json')}: do_lower_case is true, but "

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,12 +17,7 @@ from bge_micro.convert.folder_writer import FolderContents, License, write_folde
 from bge_micro.convert.gguf_reader import read_gguf
 from bge_micro.convert.onnx_reader import read_onnx
 from bge_micro.convert.provenance import readme
-from bge_micro.tokenization import (
-    Tokenizer,
-    build_wordpiece_tokenizer,
-    read_tokenizer,
-    read_vocab,
-)
+from bge_micro.tokenization import Tokenizer, read_tokenizer, read_vocab, uncased_tokenizer
 
 
 def convert_onnx(
@@ -85,8 +79,9 @@ def convert_onnx(
         tokenizer = _tokenizer_of_file(vocab_path, config)
     else:
         tokenizer = _tokenizer_of_vocab(read_vocab(vocab_path), config, vocab_path)
-    contents = _contents_of_file(config, tensors, tokenizer, pooling, normalize, source, license)
-    contents = _with_limit(contents, max_seq_length)
+    contents = _contents_of_file(
+        config, tensors, tokenizer, pooling, normalize, max_seq_length, source, license
+    )
     return write_folder(out_folder, in_compute_type(contents, compute_type, calibration_texts))
 
 
@@ -136,9 +131,8 @@ def convert_gguf(
     source |= {"revision": revision} if revision else {}
     tokenizer = _tokenizer_of_vocab(model.vocab, model.config, gguf_path)
     contents = _contents_of_file(
-        model.config, model.tensors, tokenizer, pooling, normalize, source, None
+        model.config, model.tensors, tokenizer, pooling, normalize, max_seq_length, source, None
     )
-    contents = _with_limit(contents, max_seq_length)
     return write_folder(out_folder, in_compute_type(contents, compute_type, calibration_texts))
 
 
@@ -148,10 +142,17 @@ def _contents_of_file(
     tokenizer: dict[str, Any],
     pooling: str,
     normalize: bool,
+    limit: int | None,
     source: dict[str, str],
     license: License | None,
 ) -> FolderContents:
-    """Return the contents for a file that holds a bare encoder."""
+    """Return the contents for a file that holds a bare encoder; limit None is all positions."""
+    if limit is None:
+        limit = config.positions
+    if not 3 <= limit <= config.positions:
+        raise ValueError(
+            f"max_seq_length is {limit}, expected 3 to {config.positions}, the model's positions."
+        )
     return FolderContents(
         config=config,
         tensors=tensors,
@@ -159,23 +160,12 @@ def _contents_of_file(
         pooling=pooling,
         include_prompt=True,
         normalize=normalize,
-        max_seq_length=config.positions,
+        max_seq_length=limit,
         settings=ModelSettings({}, None, "cosine", None),
         source=source,
         readme=readme(source, license),
         license=license,
     )
-
-
-def _with_limit(contents: FolderContents, limit: int | None) -> FolderContents:
-    if limit is None:
-        return contents
-    if not 3 <= limit <= contents.config.positions:
-        raise ValueError(
-            f"max_seq_length is {limit}, expected 3 to {contents.config.positions}, the model's "
-            "positions."
-        )
-    return replace(contents, max_seq_length=limit)
 
 
 def _tokenizer_of_file(path: Path, config: EncoderConfig) -> dict[str, Any]:
@@ -195,5 +185,4 @@ def _tokenizer_of_vocab(vocab: list[str], config: EncoderConfig, where: Path) ->
             f"{where}: holds {len(vocab)} tokens, but the model embeds {config.vocab}; "
             "expected the same model's vocabulary."
         )
-    tokenizer: dict[str, Any] = json.loads(build_wordpiece_tokenizer(vocab).to_str())
-    return tokenizer
+    return uncased_tokenizer(vocab)

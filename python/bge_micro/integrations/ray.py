@@ -59,7 +59,10 @@ class EmbedBatches:
 
 def _actor_cpus() -> int | None:
     """Return the CPUs that Ray assigned to this actor; None outside of one, as in a driver."""
-    if not ray.is_initialized() or ray.get_runtime_context().get_actor_id() is None:
+    if not ray.is_initialized():
+        return None
+    context = ray.get_runtime_context()
+    if context.get_actor_id() is None:
         return None
     # A share of a CPU still needs a thread.
-    return max(1, int(ray.get_runtime_context().get_assigned_resources().get("CPU", 1)))
+    return max(1, int(context.get_assigned_resources().get("CPU", 1)))

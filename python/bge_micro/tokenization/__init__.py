@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from bge_micro.tokenization.build import build_wordpiece_tokenizer, read_vocab
 from bge_micro.tokenization.cutting import replace_surrogates
-from bge_micro.tokenization.files import read_tokenizer
+from bge_micro.tokenization.files import read_tokenizer, uncased_tokenizer
 from bge_micro.tokenization.ragged import RaggedBatch
 from bge_micro.tokenization.tokenizer import Tokenizer
 
@@ -15,4 +15,5 @@ __all__ = [
     "read_tokenizer",
     "read_vocab",
     "replace_surrogates",
+    "uncased_tokenizer",
 ]

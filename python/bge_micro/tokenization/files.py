@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -29,10 +30,16 @@ def read_tokenizer(path: Path, normalizer: dict[str, Any] | None = None) -> dict
         except (ValueError, RecursionError) as error:
             raise ValueError(f"{path}: not a readable tokenizer.json: {error}") from error
     else:
-        tokenizer = json.loads(build_wordpiece_tokenizer(read_vocab(path)).to_str())
+        tokenizer = uncased_tokenizer(read_vocab(path))
     if not isinstance(tokenizer, dict):
         raise ValueError(f"{path}: not a tokenizer.json: it holds no object.")
     tokenizer |= {"padding": None, "truncation": None}
     if normalizer is not None:
         tokenizer["normalizer"] = normalizer
+    return tokenizer
+
+
+def uncased_tokenizer(vocab: Sequence[str]) -> dict[str, Any]:
+    """Return the contents of a tokenizer.json as for BERT uncased, from the tokens in order."""
+    tokenizer: dict[str, Any] = json.loads(build_wordpiece_tokenizer(vocab).to_str())
     return tokenizer
