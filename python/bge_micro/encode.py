@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import replace
 from itertools import islice
 from typing import Any, Literal, NamedTuple, overload
 
@@ -13,7 +12,13 @@ from numpy.typing import NDArray
 from bge_micro.engine import TRUNCATIONS, Engine, Poll
 from bge_micro.inputs import check_errors_option, read_texts
 from bge_micro.options import check_device, check_positive, refuse_at_encode
-from bge_micro.outputs import VectorForm, check_ranges, quantize_by_ranges, rows_for
+from bge_micro.outputs import (
+    VectorForm,
+    check_precision,
+    check_ranges,
+    quantize_by_ranges,
+    rows_for,
+)
 from bge_micro.progress import progress_bar
 from bge_micro.runtime import check_threads
 
@@ -297,6 +302,7 @@ class EncodeMixin:
         by_model = self._engine.checkpoint.normalize
         # A Normalize module acts before truncation, and normalising again undoes what it did.
         whole = by_model and dimensions < hidden and not normalize
+        precision = check_precision(precision)
         return VectorForm(dimensions, (normalize or by_model) and not whole, precision, whole)
 
     def _vectors(
@@ -312,7 +318,7 @@ class EncodeMixin:
             self._engine.vectors(rows, form, target, **settings)
             return target
         limits = check_ranges(ranges, form)
-        floats = replace(form, precision="float32")
+        floats = form._replace(precision="float32")
         vectors = rows_for(None, len(rows), floats)
         self._engine.vectors(rows, floats, vectors, **settings)
         quantize_by_ranges(vectors, limits, target)

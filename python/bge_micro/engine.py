@@ -6,6 +6,7 @@ import json
 import sys
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import cached_property
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -104,7 +105,7 @@ class Engine:
         """Name everything that decides which vectors of this form compare with each other."""
         prompt = "" if self.checkpoint.include_prompt else "-without-prompt"
         fields = (
-            f"weights={self.checkpoint.weights_sha256[:16]}",
+            f"weights={self._weights_sha256[:16]}",
             f"compute={self.compute_type}",
             f"numerics={_core.numerics_version}",
             f"pooling={self.checkpoint.pooling}{prompt}",
@@ -113,6 +114,10 @@ class Engine:
             f"precision={form.precision}",
         )
         return ";".join(fields)
+
+    @cached_property
+    def _weights_sha256(self) -> str:
+        return self.checkpoint.weights_sha256()
 
     @staticmethod
     def pieces(texts: Iterable[str]) -> Iterator[tuple[int, list[str]]]:

@@ -5,9 +5,8 @@ from __future__ import annotations
 import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -23,8 +22,7 @@ from bge_micro.options import check_device, check_positive, refuse_at_load
 from bge_micro.runtime import choose_isa, choose_threads
 
 
-@dataclass(frozen=True)
-class _Source:
+class _Source(NamedTuple):
     """What an engine is loaded from: all that a pickled model says of it."""
 
     model_name_or_path: str | Path
@@ -34,7 +32,11 @@ class _Source:
     compute_type: str
     mmap: bool
     local_files_only: bool
-    token: str | bool | None = field(default=None, repr=False)
+    token: str | bool | None
+
+    def __repr__(self) -> str:
+        """Leave the token out."""
+        return f"{type(self).__name__}({self.model_name_or_path!r}, ...)"
 
     def load(self) -> Engine:
         location = locate_model(
@@ -325,7 +327,7 @@ class SentenceTransformer(EncodeMixin, AsyncEncodeMixin):
     def __getstate__(self) -> dict[str, Any]:
         """Leave the engine out: a copy elsewhere loads it from the same source."""
         state = {name: value for name, value in self.__dict__.items() if name != "_engine"}
-        return {**state, "_source": replace(self._source, token=None)}
+        return {**state, "_source": self._source._replace(token=None)}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         """Load the engine from the source."""

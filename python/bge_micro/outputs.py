@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,8 +16,7 @@ PRECISIONS: dict[str, np.dtype[Any]] = {
 }
 
 
-@dataclass(frozen=True)
-class VectorForm:
+class VectorForm(NamedTuple):
     """The form of vectors: truncated to `dimensions`, then perhaps normalised, then quantised.
 
     Attributes:
@@ -34,13 +32,6 @@ class VectorForm:
     precision: str
     normalize_whole: bool = False
 
-    def __post_init__(self) -> None:
-        """Check the precision."""
-        if self.precision not in PRECISIONS:
-            raise ValueError(
-                f"precision is {self.precision!r}, expected one of {', '.join(PRECISIONS)}."
-            )
-
     @property
     def dtype(self) -> np.dtype[Any]:
         """The dtype of a row."""
@@ -52,6 +43,17 @@ class VectorForm:
         if self.precision in ("binary", "ubinary"):
             return (self.dimensions + 7) // 8
         return self.dimensions
+
+
+def check_precision(precision: str) -> str:
+    """Return `precision` if it is one of `PRECISIONS`.
+
+    Raises:
+        ValueError: It is not.
+    """
+    if precision not in PRECISIONS:
+        raise ValueError(f"precision is {precision!r}, expected one of {', '.join(PRECISIONS)}.")
+    return precision
 
 
 def rows_for(out: NDArray[Any] | None, rows: int, form: VectorForm) -> NDArray[Any]:

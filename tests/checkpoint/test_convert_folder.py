@@ -116,7 +116,7 @@ def test_everything_around_the_weights_is_kept(
     assert checkpoint.side_file.license == "Some License"
     assert checkpoint.side_file.source == {
         "file": "model.safetensors",
-        "sha256": before.weights_sha256,
+        "sha256": before.weights_sha256(),
         "repo_id": "org/tiny",
         "revision": "abc",
     }

@@ -219,7 +219,7 @@ def test_folder_of_an_export(tmp_path: Path, export: Path, vocab_path: Path) -> 
     assert checkpoint.side_file is not None
     assert checkpoint.side_file.source["repo_id"] == "org/tiny"
     assert checkpoint.side_file.license == "MIT, someone"
-    assert checkpoint.side_file.sha256["model.safetensors"] == checkpoint.weights_sha256
+    assert checkpoint.side_file.sha256["model.safetensors"] == checkpoint.weights_sha256()
     assert (out / "LICENSE").read_text() == "MIT License\n"
 
 

@@ -57,7 +57,7 @@ def test_float_folder(
     assert checkpoint.similarity_fn_name is None
     assert checkpoint.truncate_dim is None
     assert checkpoint.side_file is None
-    assert checkpoint.weights_sha256 == file_sha256(tiny_folder / "model.safetensors")
+    assert checkpoint.weights_sha256() == file_sha256(tiny_folder / "model.safetensors")
 
 
 def test_f16_folder_equals_its_float32_conversion(tiny_folder: Path, tiny_tensors: Tensors) -> None:
@@ -123,12 +123,12 @@ def write_shards(folder: Path, tensors: Tensors) -> None:
 
 
 def test_shards(tiny_folder: Path, tiny_tensors: Tensors) -> None:
-    whole_sha256 = load_folder(tiny_folder).weights_sha256
+    whole_sha256 = load_folder(tiny_folder).weights_sha256()
     write_shards(tiny_folder, tiny_tensors)
     checkpoint = load_folder(tiny_folder)
     assert_same(checkpoint.tensors, tiny_tensors)
     assert len(checkpoint.weight_files) == 2
-    assert checkpoint.weights_sha256 != whole_sha256
+    assert checkpoint.weights_sha256() != whole_sha256
     (tiny_folder / "model-00002-of-00002.safetensors").unlink()
     with pytest.raises(MissingFileError, match="model-00002-of-00002"):
         load_folder(tiny_folder)

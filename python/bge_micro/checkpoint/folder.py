@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from functools import cached_property
 from pathlib import Path
+from typing import NamedTuple
 
 from bge_micro.checkpoint.config import EncoderConfig, read_config
 from bge_micro.checkpoint.errors import CheckpointError, MissingFileError
@@ -19,8 +18,7 @@ from bge_micro.checkpoint.tokenizer_files import Normalizer, read_tokenizer_fact
 from bge_micro.checkpoint.weight_files import open_weights
 
 
-@dataclass(frozen=True, eq=False)
-class Checkpoint:
+class Checkpoint(NamedTuple):
     """Everything a model folder says, checked.
 
     Attributes:
@@ -44,7 +42,7 @@ class Checkpoint:
 
     folder: Path
     config: EncoderConfig
-    tensors: Tensors = field(repr=False)
+    tensors: Tensors
     pooling: str
     include_prompt: bool
     normalize: bool
@@ -58,11 +56,10 @@ class Checkpoint:
     side_file: SideFile | None
     weight_files: tuple[Path, ...]
 
-    @cached_property
     def weights_sha256(self) -> str:
-        """SHA-256 of the weight file (of the shards' checksums, where there are several).
+        """Return the SHA-256 of the weight file; of several shards, that of their checksums.
 
-        It is computed from the file when first asked for, not taken from bge_micro.json.
+        It is computed from the file, not taken from bge_micro.json.
         """
         digests = [file_sha256(path) for path in self.weight_files]
         if len(digests) == 1:

@@ -12,7 +12,7 @@ def source_of(checkpoint: Checkpoint, repo_id: str | None, revision: str | None)
     """Return what is known of the weights' origin: what the caller says, else the folder."""
     source = {
         "file": ", ".join(path.name for path in checkpoint.weight_files),
-        "sha256": checkpoint.weights_sha256,
+        "sha256": checkpoint.weights_sha256(),
     }
     if repo_id is None and checkpoint.side_file is not None:
         return checkpoint.side_file.source

@@ -9,7 +9,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from bge_micro import _core
 from bge_micro.options import check_positive
-from bge_micro.outputs import PRECISIONS
+from bge_micro.outputs import PRECISIONS, check_precision
 from bge_micro.runtime import choose_isa, choose_threads
 
 METRICS = ("cosine", "dot")
@@ -88,9 +88,7 @@ def _precision_of(array: NDArray[Any]) -> str:
 
 def _matrix(name: str, array: NDArray[Any], precision: str) -> NDArray[Any]:
     """Return vectors as the core takes them: a matrix in C order, of the precision's dtype."""
-    dtype = PRECISIONS.get(precision)
-    if dtype is None:
-        raise ValueError(f"precision is {precision!r}, expected one of {', '.join(PRECISIONS)}.")
+    dtype = PRECISIONS[check_precision(precision)]
     if array.ndim != 2:
         raise ValueError(f"{name}: {array.ndim} dimensions, expected 2.")
     if precision == "float32" and array.dtype.kind == "f":

@@ -55,18 +55,20 @@ class Tokenizer:
         self._pool_works = True
 
     @classmethod
-    def from_json(cls, text: str, *, source: str) -> Tokenizer:
-        """Load a tokenizer from the text of a tokenizer.json.
+    def from_json(cls, text: str | bytes, *, source: str) -> Tokenizer:
+        """Load a tokenizer from the content of a tokenizer.json.
 
         Args:
-            text: The JSON.
+            text: The JSON; bytes in UTF-8.
             source: What to call it in error messages, such as its file.
 
         Raises:
             ValueError: The text is not a tokenizer, or not one that can serve here.
         """
         try:
-            tokenizer = tokenizers.Tokenizer.from_str(text)
+            # As bytes: 466 KB need not become a Python string and bytes again, 3 ms of a start.
+            content = text.encode("utf-8") if isinstance(text, str) else text
+            tokenizer = tokenizers.Tokenizer.from_buffer(content)
         except Exception as error:  # tokenizers raises plain Exception
             raise ValueError(f"{source}: not a readable tokenizer.json: {error}") from error
         return cls(tokenizer, source=source)
@@ -79,11 +81,7 @@ class Tokenizer:
             OSError: The file cannot be read.
             ValueError: It is not a tokenizer, or not one that can serve here.
         """
-        try:
-            text = Path(path).read_text(encoding="utf-8")
-        except UnicodeDecodeError as error:
-            raise ValueError(f"{path}: not a readable tokenizer.json: {error}") from error
-        return cls.from_json(text, source=str(path))
+        return cls.from_json(Path(path).read_bytes(), source=str(path))
 
     def copy(self) -> tokenizers.Tokenizer:
         """Return a tokenizer like the one inside, free to be changed."""
