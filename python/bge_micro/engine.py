@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import sys
 import warnings
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import closing
 from functools import cached_property
 from typing import Any, NamedTuple
 
@@ -16,6 +17,7 @@ from bge_micro import _core
 from bge_micro.checkpoint import Checkpoint, bundled_folder
 from bge_micro.checkpoint.tensors import is_quantized
 from bge_micro.outputs import VectorForm
+from bge_micro.pieces import tokenized
 from bge_micro.tokenization import RaggedBatch, Tokenizer, read_tokenizer
 
 # What an encoding calls every 20 ms or so; an exception it raises ends the encoding.
@@ -23,13 +25,6 @@ Poll = Callable[[], object]
 
 COMPUTE_TYPES = ("int8", "float32")
 TRUNCATIONS = ("silent", "warn", "error")
-
-# Texts go through in pieces of so many characters, some 60,000 tokens: enough to keep every thread
-# busy, and little enough that tokenizing one, during which no signal is seen, takes under 0.1 s.
-_PIECE_CHARACTERS = 1 << 18
-_PIECE_TEXTS = 1 << 12
-# What a text of any length counts for: more characters than are read of it.
-_MOST_CHARACTERS = 1 << 12
 
 # Rows named in a message about truncation.
 _NAMED_ROWS = 10
@@ -119,20 +114,6 @@ class Engine:
     def _weights_sha256(self) -> str:
         return self.checkpoint.weights_sha256()
 
-    @staticmethod
-    def pieces(texts: Iterable[str]) -> Iterator[tuple[int, list[str]]]:
-        """Cut texts into pieces that are tokenized and encoded together; with their first row."""
-        first = characters = 0
-        piece: list[str] = []
-        for text in texts:
-            piece.append(text)
-            characters += min(len(text), _MOST_CHARACTERS)
-            if characters >= _PIECE_CHARACTERS or len(piece) == _PIECE_TEXTS:
-                yield first, piece
-                first, piece, characters = first + len(piece), [], 0
-        if piece:
-            yield first, piece
-
     def vectors(
         self,
         texts: Sequence[str],
@@ -161,12 +142,14 @@ class Engine:
         """
         truncated: list[int] = []
         skip = self.unpooled_tokens(prefix, limit)
-        for first, piece in self.pieces(texts):
-            batch = self.tokenizer.ragged(piece, limit, threads, prefix=prefix)
-            self._note_truncated(batch, first, truncation, limit, truncated)
-            rows = slice(first, first + len(piece))
-            self._run(batch, form, threads, skip=skip, poll=poll, vectors=out[rows])
-            advance(len(piece))
+        ahead = threads > 1
+        with closing(self._tokenized(texts, limit, threads, prefix, ahead=ahead)) as batches:
+            for first, batch in batches:
+                self._note_truncated(batch, first, truncation, limit, truncated)
+                rows = len(batch.counts)
+                vectors = out[first : first + rows]
+                self._run(batch, form, threads, skip=skip, poll=poll, vectors=vectors)
+                advance(rows)
         _warn_truncated(truncated, limit)
 
     def token_embeddings(
@@ -182,14 +165,21 @@ class Engine:
         """Yield each text's token ids, (tokens,), and their embeddings, (tokens, hidden)."""
         form = VectorForm(self.checkpoint.config.hidden, False, "float32")
         truncated: list[int] = []
-        for first, piece in self.pieces(texts):
-            batch = self.tokenizer.ragged(piece, limit, threads, prefix=prefix)
+        for first, batch in self._tokenized(texts, limit, threads, prefix, ahead=False):
             self._note_truncated(batch, first, truncation, limit, truncated)
             rows = np.empty((len(batch.ids), self.checkpoint.config.hidden), np.float32)
             self._run(batch, form, threads, poll=poll, token_embeddings=rows)
             for begin, end in zip(batch.offsets[:-1], batch.offsets[1:], strict=True):
                 yield batch.ids[begin:end], rows[begin:end]
         _warn_truncated(truncated, limit)
+
+    def _tokenized(
+        self, texts: Sequence[str], limit: int, threads: int, prefix: str, *, ahead: bool
+    ) -> Generator[tuple[int, RaggedBatch], None, None]:
+        def tokenize(piece: list[str]) -> RaggedBatch:
+            return self.tokenizer.ragged(piece, limit, threads, prefix=prefix)
+
+        return tokenized(texts, tokenize, ahead=ahead)
 
     def unpooled_tokens(self, prefix: str, limit: int) -> int:
         """Return how many of each text's first tokens are not pooled: the prompt's, or none."""

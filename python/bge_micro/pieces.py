@@ -1,0 +1,106 @@
+"""Many texts as a few batches, each tokenized while the core works on the one before."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from typing import TYPE_CHECKING
+
+from bge_micro.tokenization import RaggedBatch
+
+if TYPE_CHECKING:
+    from concurrent.futures import Future, ThreadPoolExecutor
+
+Tokenize = Callable[[list[str]], RaggedBatch]
+
+# Texts go through in pieces of so many characters, some 60,000 tokens: enough to keep every thread
+# busy, and little enough that tokenizing one, during which no signal is seen, takes under 0.1 s.
+# Nothing can be computed while the first is tokenized, so it is an eighth, and each doubles.
+_FIRST_CHARACTERS = 1 << 15
+_PIECE_CHARACTERS = 1 << 18
+_PIECE_TEXTS = 1 << 12
+# What a text of any length counts for: more characters than are read of it.
+_MOST_CHARACTERS = 1 << 12
+
+
+def cut_into_pieces(texts: Iterable[str]) -> Iterator[list[str]]:
+    """Cut texts into pieces that are tokenized and encoded together."""
+    characters, most = 0, _FIRST_CHARACTERS
+    piece: list[str] = []
+    for text in texts:
+        piece.append(text)
+        characters += min(len(text), _MOST_CHARACTERS)
+        if characters >= most or len(piece) == _PIECE_TEXTS:
+            yield piece
+            piece, characters, most = [], 0, min(2 * most, _PIECE_CHARACTERS)
+    if piece:
+        yield piece
+
+
+def tokenized(
+    texts: Sequence[str], tokenize: Tokenize, *, ahead: bool
+) -> Generator[tuple[int, RaggedBatch], None, None]:
+    """Tokenize texts piece by piece.
+
+    Ahead, the next piece is tokenized while the caller works on the one it was given. Where
+    `tokenizers` takes one thread, because fewer than all CPUs are asked for or the environment says
+    so, the core's threads would else wait (2,000 sentences on two threads: 1.79 to 1.88 times as
+    fast as on one).
+
+    Args:
+        texts: The texts.
+        tokenize: Makes a piece's batch.
+        ahead: Whether another thread may be used. Then the iterator is to be closed.
+
+    Yields:
+        The row of a piece's first text, and its batch.
+    """
+    batches = map(tokenize, cut_into_pieces(texts))
+    helper = _Helper(batches) if ahead else None
+    done = 0
+    try:
+        while done < len(texts):
+            batch = helper.take() if helper else next(batches)
+            first, done = done, done + len(batch.offsets) - 1
+            if helper and done < len(texts):
+                helper.start()
+            yield first, batch
+    finally:
+        if helper:
+            helper.close()
+
+
+class _Helper:
+    """Takes the next batch in another thread, if there can be one."""
+
+    def __init__(self, batches: Iterator[RaggedBatch]) -> None:
+        self._batches = batches
+        self._executor: ThreadPoolExecutor | None = None
+        self._next: Future[RaggedBatch] | None = None
+        self._possible = True
+
+    def start(self) -> None:
+        """Begin with the next batch."""
+        if not self._possible:
+            return
+        if self._executor is None:
+            from concurrent.futures import (
+                ThreadPoolExecutor,
+            )  # 5 ms, which a first vector can spare
+
+            self._executor = ThreadPoolExecutor(1, "bge-micro-tokenizer")
+        try:
+            self._next = self._executor.submit(next, self._batches)
+        except RuntimeError:  # a limit on threads or memory, or the interpreter is about to end
+            self._possible = False
+
+    def take(self) -> RaggedBatch:
+        """Return the next batch."""
+        if self._next is None:
+            return next(self._batches)
+        batch, self._next = self._next.result(), None
+        return batch
+
+    def close(self) -> None:
+        """Wait for the thread, which may be tokenizing a piece."""
+        if self._executor is not None:
+            self._executor.shutdown()
