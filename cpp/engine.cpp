@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <tuple>
 #include <vector>
 
 #if defined(__GLIBC__)
@@ -197,7 +198,7 @@ void Engine::give_back(std::unique_ptr<Workspace> workspace) {
   for (auto& slot : free_) {
     Workspace* empty = nullptr;
     if (slot.compare_exchange_strong(empty, workspace.get())) {
-      workspace.release();
+      std::ignore = workspace.release();  // the slot has it
       return;
     }
   }

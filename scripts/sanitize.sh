@@ -20,14 +20,20 @@ case $preset in
     # its life, and what a function left on its stack is out of bounds for the others.
     export ASAN_OPTIONS="allocator_may_return_null=1:detect_stack_use_after_return=1:strict_init_order=1:leak_check_at_exit=0"
     export UBSAN_OPTIONS="print_stacktrace=1"
+    export LSAN_OPTIONS="suppressions=$PWD/scripts/sanitizers/lsan.supp"
     plugins=(-p leak_check)
     PYTHONPATH+=:$PWD/scripts/sanitizers
     # Not run: what measures time, memory or this machine's limits, which a sanitizer changes;
-    # tests that take object files apart; and those that only start programs of their own.
+    # tests that take object files apart or count instructions; those that only start programs of
+    # their own; and all golden texts in float32, which would take longer than all else together.
     tests=(tests/core tests/invariance tests/checkpoint tests/tokenization tests/api tests/reliability
-      --ignore=tests/core/test_object_files.py --ignore=tests/api/test_imports.py
+      --ignore=tests/core/test_object_files.py --ignore=tests/core/test_instruction_count.py
+      --ignore=tests/api/test_imports.py --ignore=tests/reliability/test_memory.py
+      -k "not (test_all_texts and float32)"
       --deselect=tests/api/test_threads.py::test_threads_are_few_and_sleep
-      --deselect=tests/api/test_threads.py::test_when_no_thread_can_be_started)
+      --deselect=tests/api/test_threads.py::test_when_no_thread_can_be_started
+      # A child of a fork waits for ever for the lock of ASan's own allocator (GCC's before 14).
+      --deselect=tests/api/test_fork.py::test_while_another_thread_encodes)
     ;;
   tsan)
     export LD_PRELOAD="$(runtime libtsan.so)"

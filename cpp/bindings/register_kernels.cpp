@@ -101,7 +101,7 @@ Floats linear(const std::string& isa, const std::string& compute_type, const Flo
   const ComputeKernels& compute = int8 ? kernels.int8 : kernels.float32;
   const SingleLinear single =
       pack_linear(to_linear(weight, scale, bias, factor), int8, compute.byte_form);
-  Prepared prepared(x, compute);
+  const Prepared prepared(x, compute);
   compute.prepare(x.data(), rows_of(x), width_of(x), single.packed.input_factor, prepared.buffers);
   Floats out = nan_array(x.shape(0), weight.shape(0));
   compute.linear(prepared.operand(x, compute), {rows.first, rows.second}, single.packed,
@@ -122,7 +122,7 @@ std::vector<double> linear_seconds(const std::string& isa, const std::string& co
   const ComputeKernels& compute = int8 ? kernels.int8 : kernels.float32;
   const SingleLinear single =
       pack_linear(to_linear(weight, scale, bias, std::nullopt), int8, compute.byte_form);
-  Prepared prepared(x, compute);
+  const Prepared prepared(x, compute);
   compute.prepare(x.data(), rows_of(x), width_of(x), nullptr, prepared.buffers);
   const Operand input = prepared.operand(x, compute);
   const std::size_t stride = static_cast<std::size_t>(weight.shape(0));
@@ -190,7 +190,7 @@ py::array_t<std::uint8_t> pool(const std::string& isa, const Floats& x, const st
                                int dimensions, bool normalize, const std::string& precision,
                                py::ssize_t row_bytes) {
   const KernelTable& kernels = select_kernels(isa);
-  AlignedBuffer vector = poisoned(static_cast<std::size_t>(x.shape(1)) * sizeof(float));
+  const AlignedBuffer vector = poisoned(static_cast<std::size_t>(x.shape(1)) * sizeof(float));
   kernels.pool(to_pooling(pooling), x.data(), rows_of(x), width_of(x), vector.as<float>());
   py::array_t<std::uint8_t> out(row_bytes);
   kernels.finish({dimensions, normalize, to_precision(precision)}, vector.as<float>(),

@@ -1,4 +1,6 @@
 // The Model class: arrays in and out, the GIL released, errors mapped; no arithmetic.
+#include <utility>
+
 #include "bindings/convert.h"
 #include "bindings/register.h"
 #include "engine.h"
@@ -129,7 +131,7 @@ class Model {
   static void* writable(const py::array& array, const char* name, std::int64_t rows,
                         std::size_t bytes) {
     const bool fits = array.ndim() == 2 && array.shape(0) == rows &&
-                      static_cast<std::size_t>(array.shape(1) * array.itemsize()) == bytes &&
+                      std::cmp_equal(array.shape(1) * array.itemsize(), bytes) &&
                       (array.flags() & py::array::c_style) != 0 && array.writeable();
     if (!fits) {
       throw std::invalid_argument(std::string(name) + " must be a writable, C-ordered array of " +

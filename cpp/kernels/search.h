@@ -30,8 +30,9 @@ struct PaddedTail {
 constexpr std::size_t kPrefetch = 8192;
 
 BGE_INLINE void prefetch(const void* p) {
-  __builtin_prefetch(
-      reinterpret_cast<const void*>(reinterpret_cast<std::uintptr_t>(p) + kPrefetch));
+  // An integer, because a pointer so far beyond the array would have no meaning.
+  const std::uintptr_t ahead = reinterpret_cast<std::uintptr_t>(p) + kPrefetch;
+  __builtin_prefetch(reinterpret_cast<const void*>(ahead));  // NOLINT(performance-no-int-to-ptr)
 }
 
 // scores[q][r] of Queries x Rows; queries have `padded` elements each, zeros beyond `width`.

@@ -60,7 +60,7 @@ bool overflows(const Weight* first, const Weight* second) {
       positive += std::max(w, 0);
       negative -= std::min(w, 0);
     }
-    worst = std::max(worst, std::max(positive, negative));
+    worst = std::max({worst, positive, negative});
   }
   return worst > kBound;
 }

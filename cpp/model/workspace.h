@@ -69,12 +69,15 @@ class Workspace {
 
   // Brings the count up to date, also where an allocation fails half way.
   struct Recount {
-    Workspace& workspace;
+    explicit Recount(Workspace& of) : workspace(of) {}
+    Recount(const Recount&) = delete;
+    Recount& operator=(const Recount&) = delete;
     ~Recount() {
       const std::size_t now = workspace.bytes();
       workspace.held_ += now - workspace.counted_;  // wraps where it shrank, as it should
       workspace.counted_ = now;
     }
+    Workspace& workspace;
   };
 
   std::atomic<std::size_t>& held_;

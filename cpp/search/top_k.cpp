@@ -1,6 +1,7 @@
 #include "search/top_k.h"
 
 #include <algorithm>
+#include <cmath>
 #include <cstring>
 #include <limits>
 #include <vector>
@@ -225,7 +226,7 @@ class TopK {
       }
       if (search_.metric == Metric::kCosine) scale(queries, first, count, rows.count, worker);
       for (std::size_t i = 0; i < size; ++i) {
-        scores[i] = scores[i] == scores[i] ? scores[i] : -std::numeric_limits<float>::infinity();
+        if (std::isnan(scores[i])) scores[i] = -std::numeric_limits<float>::infinity();
       }
       return scores;
     }
