@@ -229,7 +229,7 @@ MUTANTS = [
     Mutant(SAFETENSORS, "if not array.flags.aligned:", "if False:"),
     Mutant(SAFETENSORS, "if len(content) < _LENGTH_BYTES", "if len(content) < 1"),
     Mutant(JSON, "_MAX_INT_DIGITS = 40", "_MAX_INT_DIGITS = 4000"),
-    Mutant(JSON, "size > MAX_JSON_BYTES", "size > 2 * MAX_JSON_BYTES"),
+    Mutant(JSON, "size > most_bytes", "size > 2 * most_bytes"),
     Mutant(JSON, "len(result) < len(pairs)", "len(result) > len(pairs)"),
     Mutant(JSON, "parse_constant=_refuse_constant,", ""),
     Mutant(PY_CONFIG, "not 1 <= found <= largest", "not 0 <= found <= largest"),

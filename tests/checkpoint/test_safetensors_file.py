@@ -162,6 +162,10 @@ BAD_FILES = {
     "deep nesting": (file_of(b'{"a":' + b"[" * 200_000), "nested too deeply"),
     "deep objects": (file_of(b'{"a":' * 200_000), "nested too deeply"),
     "integer of 41 digits": (file_of(b'{"a": 1' + b"0" * 40 + b"}"), "41 digits"),
+    "offset of minus zero": (
+        file_of(b'{"a": {"dtype": "I8", "shape": [0], "data_offsets": [0, -0]}}'),
+        "-0.0",
+    ),
     "endless integer": (file_of(b'{"a": ' + b"9" * 100_000 + b"}"), "100000 digits"),
     "NaN": (file_of(b'{"a": NaN}'), "NaN"),
     "metadata of numbers": (file_of({"__metadata__": {"a": 1}}), "__metadata__"),

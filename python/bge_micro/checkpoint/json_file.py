@@ -106,10 +106,11 @@ def _object_without_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return result
 
 
-def _bounded_int(literal: str) -> int:
+def _bounded_int(literal: str) -> int | float:
     if len(literal) > _MAX_INT_DIGITS:
         raise ValueError(f"an integer of {len(literal)} digits")
-    return int(literal)
+    # -0 is no integer to the safetensors package, which therefore refuses it as an offset.
+    return -0.0 if literal == "-0" else int(literal)
 
 
 def _refuse_constant(name: str) -> NoReturn:

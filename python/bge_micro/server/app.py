@@ -122,7 +122,7 @@ class _Endpoint:
 async def _no_such_route(request: Request, error: Exception) -> Response:
     """Answer what Starlette finds no route for: 404, and 405 with the methods that there are."""
     assert isinstance(error, HTTPException)
-    style = OPENAI if request.url.path.startswith("/v1/") else TEI
+    style = OPENAI if request.scope["path"].startswith("/v1/") else TEI
     message = {
         404: "no such route; /openapi.json lists them",
         405: "no such method here; see the Allow header",

@@ -1,0 +1,25 @@
+"""The mutants of scripts/mutate.py fit the sources: each edit has its one place."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def test_each_mutant_has_its_place(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(ROOT / "scripts")
+    from mutation.mutants import MUTANTS
+
+    misplaced = [
+        (mutant.file, mutant.before)
+        for mutant in MUTANTS
+        if (ROOT / mutant.file).read_text(encoding="utf-8").count(mutant.before) != 1
+    ]
+    sys.modules.pop("mutation.mutants")
+    assert misplaced == []
+    assert len(MUTANTS) >= 60
+    assert all(mutant.before != mutant.after for mutant in MUTANTS)
