@@ -27,16 +27,20 @@ done
 
 failed=0
 for cpu in "${cpus[@]}"; do
-  also=()
+  also=() settings=()
   case $cpu in
     Nehalem) script=x86_64.sh isas=sse41 also=("${without_fma[@]}") ;;
-    Haswell) script=x86_64.sh isas=avx2 ;;
+    Haswell)
+      # NumPy's own AVX2 loops, which are not tested here, crash in QEMU 7.2 after some 800 tests:
+      # twice at a comparison in test_gelu_exp.py, and not without them.
+      script=x86_64.sh isas=avx2 settings=(NPY_DISABLE_CPU_FEATURES=X86_V3)
+      ;;
     cortex-a72) script=aarch64.sh isas=neon ;;
     neoverse-n1) script=aarch64.sh isas=neon_dotprod ;;
     max) script=aarch64.sh isas=neon_i8mm ;;
     *) echo "suite.sh knows no CPU $cpu" >&2 && exit 2 ;;
   esac
-  BGE_MICRO_TEST_ISAS=$isas BGE_MICRO_TEST_CALLS=2 \
+  env BGE_MICRO_TEST_ISAS="$isas" BGE_MICRO_TEST_CALLS=2 "${settings[@]}" \
     "$here/$script" "$cpu" -- -m pytest "${selection[@]}" "${also[@]}" "$@" || failed=1
 done
 exit "$failed"
