@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -10,6 +9,12 @@ from contextlib import contextmanager
 
 def _ignore(done: int) -> None:
     """Take the place of a bar that is not shown."""
+
+
+def _is_installed(package: str) -> bool:
+    from importlib.util import find_spec  # only here: it is half a millisecond of a start
+
+    return find_spec(package) is not None
 
 
 @contextmanager
@@ -30,7 +35,7 @@ def progress_bar(show: bool | None, total: int) -> Iterator[Callable[[int], obje
         wanted = (
             logging is not None
             and logging.getLogger("bge_micro").isEnabledFor(logging.INFO)
-            and importlib.util.find_spec("tqdm") is not None
+            and _is_installed("tqdm")
         )
     else:
         wanted = show
