@@ -28,7 +28,8 @@ case $preset in
     # their own; and all golden texts in float32, which would take longer than all else together.
     tests=(tests/core tests/invariance tests/checkpoint tests/tokenization tests/api tests/reliability
       --ignore=tests/core/test_object_files.py --ignore=tests/core/test_instruction_count.py
-      --ignore=tests/api/test_imports.py --ignore=tests/reliability/test_memory.py
+      --ignore=tests/api/test_imports.py --ignore=tests/api/test_interrupt.py
+      --ignore=tests/reliability/test_memory.py
       -k "not (test_all_texts and float32)"
       --deselect=tests/api/test_threads.py::test_threads_are_few_and_sleep
       --deselect=tests/api/test_threads.py::test_when_no_thread_can_be_started

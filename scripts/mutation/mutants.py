@@ -257,7 +257,7 @@ MUTANTS = [
     Mutant(CUTTING, "cut + len(token) - 1) >= 0", "cut + len(token) - 3) >= 0"),
     Mutant(CUTTING, "elif not words and run > end:", "elif run > end:"),
     Mutant(CUTTING, "or token.single_word", ""),
-    Mutant(CUTTING, "or token.content[-1] not in string.punctuation", ""),
+    Mutant(CUTTING, "or token.content[-1] not in _PUNCTUATION", ""),
     Mutant(
         TOKENIZER, "truncated.append(len(content) > room)", "truncated.append(len(content) >= room)"
     ),

@@ -155,6 +155,19 @@ def test_further_added_tokens_are_never_cut(content: str) -> None:
         assert ids == tokenizer.encode(text, add_special_tokens=False).ids
 
 
+@pytest.mark.parametrize("letters", [60, 90, 100, 101, 200])
+def test_a_word_that_accents_stretch_is_cut_only_if_it_is_unknown(letters: int) -> None:
+    """A window that is one word may hold fewer letters than WordPiece looks at."""
+    tokenizer = SETTINGS["uncased"]
+    cutter = Cutter.for_tokenizer(tokenizer)
+    assert cutter is not None
+    text = ("a" + "\u0301" * 5) * letters
+    ids: list[int] = []
+    for piece, repeated in cutter.pieces(text, 1):
+        ids += tokenizer.encode(piece, add_special_tokens=False).ids[repeated:]
+    assert ids == tokenizer.encode(text, add_special_tokens=False).ids
+
+
 def test_a_longer_word_length_is_respected() -> None:
     content = json.loads(build().to_str())
     content["model"]["max_input_chars_per_word"] = 300
