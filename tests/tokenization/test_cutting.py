@@ -155,13 +155,19 @@ def test_further_added_tokens_are_never_cut(content: str) -> None:
         assert ids == tokenizer.encode(text, add_special_tokens=False).ids
 
 
-@pytest.mark.parametrize("letters", [60, 90, 100, 101, 200])
-def test_a_word_that_accents_stretch_is_cut_only_if_it_is_unknown(letters: int) -> None:
-    """A window that is one word may hold fewer letters than WordPiece looks at."""
+@pytest.mark.parametrize(
+    "text",
+    [
+        # A window that is one word may hold fewer letters than WordPiece looks at.
+        *(("a" + "\u0301" * 5) * letters for letters in (60, 90, 100, 101, 200)),
+        # One character over and over, each of them a token, without a safe cut.
+        "\u2026" * 2000,
+    ],
+)
+def test_windows_that_may_not_be_cut(text: str) -> None:
     tokenizer = SETTINGS["uncased"]
     cutter = Cutter.for_tokenizer(tokenizer)
     assert cutter is not None
-    text = ("a" + "\u0301" * 5) * letters
     ids: list[int] = []
     for piece, repeated in cutter.pieces(text, 1):
         ids += tokenizer.encode(piece, add_special_tokens=False).ids[repeated:]
