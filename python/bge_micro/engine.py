@@ -146,7 +146,7 @@ class Engine:
         with closing(self._tokenized(texts, limit, threads, prefix, ahead=ahead)) as batches:
             for first, batch in batches:
                 self._note_truncated(batch, first, truncation, limit, truncated)
-                rows = len(batch.counts)
+                rows = batch.texts
                 vectors = out[first : first + rows]
                 self._run(batch, form, threads, skip=skip, poll=poll, vectors=vectors)
                 advance(rows)
@@ -194,7 +194,7 @@ class Engine:
 
         The first `skip` tokens of each text are not pooled.
         """
-        vectors = np.empty((len(batch.offsets) - 1, form.columns), form.dtype)
+        vectors = np.empty((batch.texts, form.columns), form.dtype)
         self._run(batch, form, threads, skip=skip, poll=None, vectors=vectors)
         return vectors
 

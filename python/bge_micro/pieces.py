@@ -60,7 +60,7 @@ def tokenized(
     try:
         while done < len(texts):
             batch = helper.take() if helper else next(batches)
-            first, done = done, done + len(batch.offsets) - 1
+            first, done = done, done + batch.texts
             if helper and done < len(texts):
                 helper.start()
             yield first, batch
@@ -83,9 +83,8 @@ class _Helper:
         if not self._possible:
             return
         if self._executor is None:
-            from concurrent.futures import (
-                ThreadPoolExecutor,
-            )  # 5 ms, which a first vector can spare
+            # Only here: importing it takes 5 ms, which a first vector can spare.
+            from concurrent.futures import ThreadPoolExecutor
 
             self._executor = ThreadPoolExecutor(1, "bge-micro-tokenizer")
         try:

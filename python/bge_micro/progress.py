@@ -11,10 +11,11 @@ def _ignore(done: int) -> None:
     """Take the place of a bar that is not shown."""
 
 
-def _is_installed(package: str) -> bool:
+def can_show() -> bool:
+    """Whether a bar can be shown: whether tqdm is installed."""
     from importlib.util import find_spec  # only here: it is half a millisecond of a start
 
-    return find_spec(package) is not None
+    return find_spec("tqdm") is not None
 
 
 @contextmanager
@@ -35,7 +36,7 @@ def progress_bar(show: bool | None, total: int) -> Iterator[Callable[[int], obje
         wanted = (
             logging is not None
             and logging.getLogger("bge_micro").isEnabledFor(logging.INFO)
-            and _is_installed("tqdm")
+            and can_show()
         )
     else:
         wanted = show

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import importlib.util
 import sys
 from collections.abc import Callable
 from contextlib import AbstractContextManager
@@ -164,12 +163,12 @@ def show_progress(
     arguments: argparse.Namespace, texts: TextInput
 ) -> AbstractContextManager[Callable[[int], object]]:
     """Show a bar on a terminal, unless the vectors go there too or the texts came from there."""
-    from bge_micro.progress import progress_bar
+    from bge_micro.progress import can_show, progress_bar
 
     show = (
         sys.stderr.isatty()
         and (arguments.output is not None or not sys.stdout.isatty())
         and texts.unit != "argument"
-        and importlib.util.find_spec("tqdm") is not None
+        and can_show()
     )
     return progress_bar(show, texts.total)

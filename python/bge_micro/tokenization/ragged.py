@@ -24,6 +24,11 @@ class RaggedBatch(NamedTuple):
     truncated: npt.NDArray[np.bool_]
 
     @property
+    def texts(self) -> int:
+        """How many texts there are."""
+        return len(self.offsets) - 1
+
+    @property
     def counts(self) -> npt.NDArray[np.int64]:
         """Tokens used of each text, special tokens included; int64, shape (n,)."""
         return np.diff(self.offsets)
