@@ -6,11 +6,15 @@ import json
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
+from types import FrameType
+from typing import Any
 
 import pytest
 
 from bge_micro.cli import partial_file
+from bge_micro.cli.texts import Row
 
 from .conftest import Run
 
@@ -146,6 +150,84 @@ def test_two_runs_of_one_output(run: Run, tmp_path: Path) -> None:
         assert "v.npy: another process is writing it." in result.err
         partial.publish(None)
     assert target.read_bytes() == b"mine"
+
+
+def interrupted_at(line: int, work: Callable[[], object]) -> bool:
+    """Raise KeyboardInterrupt at a line of partial_file.py, counted as they run.
+
+    Once only: what then tidies up is left alone.
+
+    Returns:
+        Whether so many lines have run.
+    """
+    run = 0
+
+    def trace(frame: FrameType, event: str, _: object) -> Callable[..., Any] | None:
+        nonlocal run
+        if frame.f_code.co_filename != partial_file.__file__:
+            return None
+        run += event == "line"
+        if event == "line" and run == line:
+            raise KeyboardInterrupt
+        return trace
+
+    before = sys.gettrace()
+    sys.settrace(trace)
+    try:
+        work()
+    except KeyboardInterrupt:
+        return True
+    finally:
+        sys.settrace(before)
+    return False
+
+
+def write_two_rows(target: Path, resume: bool) -> None:
+    with partial_file.resumable(target, {}, resume=resume, tell=str) as partial:
+        for row in range(partial.done.rows, 2):
+            partial.file.write(b"row")
+            partial.note([Row(row, row + 1, "text")], 0)
+        partial.publish(None)
+
+
+def test_an_interrupt_anywhere_leaves_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(partial_file, "JOURNAL_SECONDS", 60.0)
+    target, lines = tmp_path / "v.npy", 0
+    while interrupted_at(lines + 1, lambda: write_two_rows(target, False)):
+        lines += 1
+        assert {path.name for path in tmp_path.iterdir()} <= {"v.npy"}, lines
+        if target.exists():
+            assert target.read_bytes() == b"rowrow"
+            target.unlink()
+    assert lines > 50
+
+
+def test_an_interrupt_anywhere_loses_nothing(tmp_path: Path) -> None:
+    target, lines, kept = tmp_path / "v.npy", 0, 0
+    finished = False
+    while not finished:
+        lines += 1
+        # One row is done before each: what is interrupted takes up the second.
+        with pytest.raises(InterruptedError):
+            write_one_row(target)
+        finished = not interrupted_at(lines, lambda: write_two_rows(target, True))
+        if not target.exists():
+            assert rows_done(tmp_path / ".v.npy.journal") >= 1
+            kept += 1
+            write_two_rows(target, True)
+        assert target.read_bytes() == b"rowrow"
+        assert [path.name for path in tmp_path.iterdir()] == ["v.npy"]
+        target.unlink()
+    assert lines > kept > 50
+
+
+def write_one_row(target: Path) -> None:
+    with partial_file.resumable(target, {}, resume=False, tell=str) as partial:
+        partial.file.write(b"row")
+        partial.note([Row(0, 1, "text")], 0)
+        raise InterruptedError
 
 
 def test_resume_needs_a_file(run: Run) -> None:

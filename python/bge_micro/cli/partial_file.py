@@ -18,6 +18,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
+from io import BytesIO
 from pathlib import Path
 from typing import IO, Any
 
@@ -46,44 +47,49 @@ class Done:
 class PartialFile:
     """The unfinished output of a run."""
 
-    def __init__(self, target: Path, identity: dict[str, Any], *, resume: bool) -> None:
+    def __init__(self, target: Path, identity: dict[str, Any]) -> None:
+        """Name it; `open` makes it."""
+        self.target = target
+        self._identity = identity
+        self._partial = target.with_name(f".{target.name}.partial")
+        self._journal_path = target.with_name(f".{target.name}.journal")
+        self.done = Done()
+        self.resumed = False
+        self.file: IO[bytes] = BytesIO()  # until they are opened
+        self._journal: IO[bytes] = BytesIO()
+        self._opened = False
+
+    def open(self, *, resume: bool) -> None:
         """Open it, locked against other runs; at its end if there is something to resume.
+
+        Wherever this is broken off, what could be resumed before can be resumed still.
 
         Raises:
             ValueError: What was left unfinished is not what is to be made now, or another process
                 is at work on it.
             OSError: It cannot be written.
         """
-        self.target = target
-        self._partial = target.with_name(f".{target.name}.partial")
-        self._journal_path = target.with_name(f".{target.name}.journal")
-        self.done = Done()
-        self.resumed = False
-        self._noted = time.monotonic()
         # Opened without being cut, so that nothing is lost if another process has it.
         self.file = os.fdopen(os.open(self._partial, _CREATE, 0o666), "r+b")
-        try:
-            _lock(self.file, target)
-            lines = _journal_lines(self._journal_path) if resume else []
-            if len(lines) > 1:
-                self._check(lines[0], identity)
-                self.done = Done(**lines[-1])
-                self.resumed = True
+        _lock(self.file, self._partial, self.target)
+        lines, size = _whole_lines(self._journal_path) if resume else ([], 0)
+        if len(lines) > 1:
+            self._check(lines[0])
+            self.done = Done(**lines[-1])
+            self.resumed = True
             if self.file.seek(0, os.SEEK_END) < self.done.size:
                 raise ValueError(f"{self._partial}: is shorter than its journal says; remove it.")
-            self.file.truncate(self.done.size)
-            self.file.seek(self.done.size)
-            # Written anew also when resuming: the last line may have been cut off.
-            self._journal = self._journal_path.open("w", encoding="ascii")
-            self._write_line(identity)
-            if self.resumed:
-                self._write_line(asdict(self.done))
-        except BaseException:
-            self.file.close()
-            raise
+        self._journal = self._journal_path.open("ab")
+        self._journal.truncate(size if self.resumed else 0)
+        if not self.resumed:
+            self._write_line(self._identity)
+        self.file.truncate(self.done.size)
+        self.file.seek(self.done.size)
+        self._noted = time.monotonic()
+        self._opened = True
 
-    def _check(self, found: dict[str, Any], identity: dict[str, Any]) -> None:
-        for name, wanted in identity.items():
+    def _check(self, found: dict[str, Any]) -> None:
+        for name, wanted in self._identity.items():
             if found.get(name) != wanted:
                 raise ValueError(
                     f"{self._partial}: the unfinished work is of another kind: {name} is "
@@ -129,7 +135,7 @@ class PartialFile:
         self.resumed = True
 
     def _write_line(self, value: dict[str, Any]) -> None:
-        self._journal.write(json.dumps(value) + "\n")
+        self._journal.write(json.dumps(value).encode("ascii") + b"\n")
         self._journal.flush()
 
     def keep(self) -> bool:
@@ -138,15 +144,36 @@ class PartialFile:
         Returns:
             Whether there was anything to keep; if not, all is removed.
         """
+        if not self._opened:
+            self._close()
+            self._remove_if_empty()
+            return False
+        if not self._partial.exists():  # it had just been published
+            self.resumed = False
         if self.resumed:
-            # A full disk may refuse this: then the line before stays the last.
-            with suppress(OSError):
+            # A full disk may refuse this, a file be closed: then the line before stays the last.
+            with suppress(OSError, ValueError):
                 self._write_note()
         with suppress(OSError):
             self._close()
-        if not self.resumed:
+        if self.resumed:
+            self._remove("assembled")
+        else:
             self._remove()
         return self.resumed
+
+    def _remove_if_empty(self) -> None:
+        """Remove what a failure between the file's creation and the end of `open` has left.
+
+        Nobody knows then whether the file is this run's: it may be another's that has the lock, or
+        hold what can be resumed.
+        """
+        with suppress(OSError, ValueError), self._partial.open("r+b") as file:
+            _lock(file, self._partial, self.target)
+            if file.seek(0, os.SEEK_END) == 0:
+                if os.name == "nt":  # no open file can be removed there
+                    file.close()
+                self._remove()
 
     def publish(self, assemble: Callable[[IO[bytes], IO[bytes]], None] | None) -> None:
         """Have the file take its name.
@@ -178,8 +205,8 @@ class PartialFile:
         self.file.close()
         self._journal.close()
 
-    def _remove(self) -> None:
-        for name in ("partial", "journal", "assembled"):
+    def _remove(self, *names: str) -> None:
+        for name in names or ("partial", "journal", "assembled"):
             self.target.with_name(f".{self.target.name}.{name}").unlink(missing_ok=True)
 
 
@@ -209,10 +236,11 @@ def resumable(
     """Give the partial file of a target; if the body fails, keep it and tell how to go on.
 
     Raises:
-        ValueError, OSError: As `PartialFile`.
+        ValueError, OSError: As `PartialFile.open`.
     """
-    partial = PartialFile(target, identity, resume=resume)
+    partial = PartialFile(target, identity)
     try:
+        partial.open(resume=resume)
         yield partial
     except BaseException:
         if partial.keep():
@@ -233,20 +261,17 @@ def _chained(digest: str, block: Sequence[Row]) -> str:
     return chain.hexdigest()
 
 
-def _journal_lines(path: Path) -> list[dict[str, Any]]:
-    """Return the whole lines of a journal; none if there is no journal."""
+def _whole_lines(path: Path) -> tuple[list[dict[str, Any]], int]:
+    """Return a journal's whole lines and the bytes they take; none if there is no journal."""
     try:
-        text = path.read_text(encoding="ascii")
-    except (FileNotFoundError, UnicodeDecodeError):
-        return []
-    lines = text.split("\n")[:-1]  # what follows the last end of a line was cut off
-    try:
-        return [json.loads(line) for line in lines]
-    except ValueError:
-        return []
+        data = path.read_bytes()
+        whole = data[: data.rfind(b"\n") + 1]  # what follows was cut off
+        return [json.loads(line) for line in whole.splitlines()], len(whole)
+    except (FileNotFoundError, ValueError):
+        return [], 0
 
 
-def _lock(file: IO[bytes], target: Path) -> None:
+def _lock(file: IO[bytes], path: Path, target: Path) -> None:
     """Refuse a file that another process holds. The system lets go of it when a process ends."""
     if os.name == "nt":  # where the file cannot be replaced while another has it open
         return
@@ -254,5 +279,9 @@ def _lock(file: IO[bytes], target: Path) -> None:
 
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        raise ValueError(f"{target}: another process is writing it.") from None
+        # Between opening and locking another process may have given it its name, or removed it.
+        mine = os.path.samestat(os.fstat(file.fileno()), os.stat(path))
+    except (BlockingIOError, FileNotFoundError):
+        mine = False
+    if not mine:
+        raise ValueError(f"{target}: another process is writing it.")
