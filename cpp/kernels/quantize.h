@@ -8,8 +8,10 @@ namespace {
 
 // Adding and subtracting 1.5 * 2^23 rounds a float below 2^22 to the nearest even integer.
 inline constexpr float kRoundToInteger = 12582912.0f;
-// Narrower rows count as constant: 255 / range must stay finite, and range / 255 normal.
+// Narrower rows count as constant: 255 / range must stay finite, and range / 255 normal. So do rows
+// whose range overflows, which finite but absurd weights can bring about: zero must not be NaN.
 inline constexpr float kSmallestRange = 1e-30f;
+inline constexpr float kLargestRange = 0x1.fffffep127f;  // the largest float
 
 // Clamps before converting, so that no ISA's out-of-range or NaN conversion is ever seen: a NaN
 // fails x < high and becomes high.
@@ -22,8 +24,8 @@ BGE_INLINE typename Isa::I to_code(typename Isa::F x, float low, float high) {
 // first. The range of a row is widened to hold 0, so that the zero point is a code:
 //   scale = (high - low) / 255, zero_point = round(-128 - low / scale),
 //   code = clamp(round(x / scale + zero_point), -128, 127)
-// A row without range (all zero) has scale 1 and zero point 0. Codes and zero points are stored
-// plus Dot::kCodeOffset.
+// A row without range (all zero), or with an infinite one, has scale 1 and zero point 0. Codes and
+// zero points are stored plus Dot::kCodeOffset.
 template <class Isa, class Dot>
 Operand quantize_rows(const float* x, std::size_t stride, int rows, int width, const float* factor,
                       const OperandBuffers& buffers) {
@@ -45,7 +47,7 @@ Operand quantize_rows(const float* x, std::size_t stride, int rows, int width, c
     }
     const float lowest = min_lanes<Isa>(low);
     const float range = max_lanes<Isa>(high) - lowest;
-    const bool constant = !(range >= kSmallestRange);
+    const bool constant = range < kSmallestRange || range > kLargestRange;
     const float inverse = constant ? 1.0f : 255.0f / range;
     const float zero =
         constant ? 0.0f : ((-128.0f - lowest * inverse) + kRoundToInteger) - kRoundToInteger;

@@ -57,7 +57,8 @@ MUTANTS = [
     Mutant(QUANTIZE, "position, -128.0f, 127.0f", "position, -127.0f, 127.0f"),
     Mutant(QUANTIZE, "kRoundToInteger = 12582912.0f", "kRoundToInteger = 8388608.0f"),
     Mutant(QUANTIZE, "kSmallestRange = 1e-30f", "kSmallestRange = 1e-25f"),
-    Mutant(QUANTIZE, "!(range >= kSmallestRange)", "range < kSmallestRange"),
+    Mutant(QUANTIZE, "range < kSmallestRange || range", "range"),
+    Mutant(QUANTIZE, " || range > kLargestRange", ""),
     Mutant(QUANTIZE, "= constant ? 1.0f : range", "= constant ? 0.0f : range"),
     Mutant(NORM, "sum_lanes<Isa>(sum) / width", "sum_lanes<Isa>(sum) / (width + 1)"),
     Mutant(NORM, "variance + norm.epsilon", "variance"),
@@ -165,7 +166,7 @@ MUTANTS = [
     Mutant(
         AVX512, "_mm512_fmadd_ps(a, b, c)", "_mm512_add_ps(_mm512_mul_ps(a, b), c)", "avx512vnni"
     ),
-    Mutant(VNNI, "kWeightOffset = 128", "kWeightOffset = 127", "avx512vnni"),
+    Mutant(VNNI, "kWeightOffset = 128", "kWeightOffset = 126", "avx512vnni"),
     Mutant(VNNI, "kCodeOffset = 128", "kCodeOffset = 127", "avx512vnni"),
     Mutant(PACK, "sum += q;", "sum -= q;"),
     Mutant(PACK, "too_low |= q == -128", "too_low |= q == -127"),

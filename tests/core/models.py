@@ -112,6 +112,7 @@ def encode(
     normalize: bool = False,
     precision: str = "float32",
     threads: int = 1,
+    skip: int = 0,
 ) -> NDArray[Any]:
     """Return one row a text."""
     dimensions = dimensions or sizes.hidden
@@ -125,6 +126,7 @@ def encode(
         normalize=normalize,
         precision=precision,
         threads=threads,
+        skip=skip,
         vectors=vectors,
     )
     return vectors

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 
 import numpy as np
+import pytest
 from numpy.typing import NDArray
 
 from bge_micro import _core
@@ -87,19 +88,24 @@ def test_gelu_has_the_same_bits_everywhere() -> None:
         assert_same_bits(gelu(isa, x), expected, isa)
 
 
-def two_token_attention(isa: str, compute_type: str, distances: Floats) -> Exact:
-    """Return the second key's probability where its score is `distance` below the first's.
+def two_token_attention(isa: str, compute_type: str, distances: Floats, place: int = 1) -> Exact:
+    """Return the last key's probability where its score is `distance` below the first's.
 
-    One head of 16 a distance: the query is 4 * distance in one place (the score's scale is
-    1 / sqrt(16)), the keys are 0 and -1 there, the values 0 and 1.
+    One head of 16 a distance: the query is 4 * distance in one feature (the score's scale is
+    1 / sqrt(16)), the keys are 0 and -1 there, the values 0 and 1. The last key is number `place`;
+    those between are of no account, by a score of -1000 from another feature.
     """
     heads, head_size = len(distances), 16
-    qkv = np.zeros((2, 3, heads, head_size), np.float32)
+    qkv = np.zeros((place + 1, 3, heads, head_size), np.float32)
     qkv[:, 0, :, 0] = 4 * distances
-    qkv[1, 1, :, 0] = -1
-    qkv[1, 2, :, :] = 1
-    context = _core.kernels.attention(isa, compute_type, qkv.reshape(2, -1), heads)
-    assert_same_bits(context[0], context[1])
+    qkv[place, 1, :, 0] = -1
+    qkv[place, 2, :, :] = 1
+    if place > 1:
+        qkv[:, 0, :, 1] = 4
+        qkv[1:place, 1, :, 1] = -1000
+    context = _core.kernels.attention(isa, compute_type, qkv.reshape(place + 1, -1), heads)
+    for row in context[1:]:
+        assert_same_bits(row, context[0])
     probabilities: Exact = context[0].reshape(heads, head_size)[:, 0].astype(np.float64)
     return probabilities
 
@@ -115,9 +121,10 @@ def test_exp_in_float32_softmax(isa: str) -> None:
     assert np.abs(error).max() <= 1.7e-7 + 3 * 2.0**-24
 
 
-def test_exp_at_the_edges(isa: str) -> None:
+@pytest.mark.parametrize("place", [1, 7, 8, 15])  # in either half of a vector of 16
+def test_exp_at_the_edges(isa: str, place: int) -> None:
     distances = np.array([0, 1e-40, 87, 88, 104, 1e3, 1e10, 1e30], np.float32)
-    probabilities = two_token_attention(isa, "float32", distances)
+    probabilities = two_token_attention(isa, "float32", distances, place)
     np.testing.assert_array_equal(probabilities, [0.5, 0.5, 0, 0, 0, 0, 0, 0])
 
 

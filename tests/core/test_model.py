@@ -166,6 +166,25 @@ def test_vectors_are_the_finished_token_embeddings(
         assert_same_bits(vectors.view(np.uint8), np.stack(expected), pooling)
 
 
+@pytest.mark.parametrize("skip", [1, 5, 1000])
+@pytest.mark.parametrize("pooling", POOLINGS)
+def test_skipped_tokens_are_not_pooled(isa: str, pooling: str, skip: int) -> None:
+    """The last token always is, so that every text has a vector."""
+    model = make_model(SMALL, random_tensors(SMALL), "int8", isa)
+    texts = random_texts(SMALL, LENGTHS)
+    ends = np.cumsum([len(text) for text in texts])[:-1]
+    expected = [
+        _core.kernels.pool(
+            "scalar",
+            np.ascontiguousarray(rows[min(skip, len(rows) - 1) :]),
+            *(pooling, SMALL.hidden, False, "float32", 4 * SMALL.hidden),
+        )
+        for rows in np.split(encode_tokens(model, SMALL, texts), ends)
+    ]
+    vectors = encode(model, SMALL, texts, pooling=pooling, skip=skip)
+    assert_same_bits(vectors.view(np.uint8), np.stack(expected))
+
+
 def test_many_callers_at_once() -> None:
     texts = random_texts(SMALL, [*LENGTHS, 300])
     model = make_model(SMALL, random_tensors(SMALL), "int8")

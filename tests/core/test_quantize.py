@@ -24,8 +24,9 @@ def model(x: Floats, factor: Floats | None = None) -> Quantized:
     one = np.float32(1)
     x = x if factor is None else x * factor
     low = np.minimum(x.min(axis=1), np.float32(0))
-    span = np.maximum(x.max(axis=1), np.float32(0)) - low
-    constant = ~(span >= np.float32(1e-30))
+    with np.errstate(over="ignore"):
+        span = np.maximum(x.max(axis=1), np.float32(0)) - low
+    constant = ~((span >= np.float32(1e-30)) & np.isfinite(span))
     inverse = np.float32(255) / np.where(constant, np.float32(255), span)
     zero = np.where(constant, np.float32(0), np.rint(np.float32(-128) - low * inverse))
     position = _core.kernels.soft_fma(x, inverse[:, np.newaxis], zero[:, np.newaxis])
@@ -106,6 +107,31 @@ def test_a_row_without_range_has_scale_one(isa: str) -> None:
     assert not codes.any()
     assert not zero_point.any()
     np.testing.assert_array_equal(scale, np.ones(3, np.float32))
+
+
+def test_a_row_that_overflows_has_defined_codes(isa: str) -> None:
+    """Its range is infinite: it counts as constant, so that no NaN is made an integer."""
+    x = np.zeros((4, 32), np.float32)
+    x[0, :2] = np.inf, -np.inf
+    x[1, 3] = -np.inf
+    x[2, 5] = np.inf
+    x[3, :2] = 3e38, -3e38  # finite, but not their difference
+    quantized = _core.kernels.quantize(isa, x)
+    assert_equal(quantized, model(x))
+    codes, scale, zero_point = quantized
+    np.testing.assert_array_equal(codes, np.sign(x) * 127.5 - (x != 0) * 0.5)
+    np.testing.assert_array_equal(scale, np.ones(4, np.float32))
+    assert not zero_point.any()
+
+
+def test_a_nan_has_the_highest_code(isa: str) -> None:
+    """It does not count for the range; converted, it would be another integer on each CPU."""
+    x = np.tile(np.array([np.nan, -1, 1, 0], np.float32), 16)[np.newaxis]
+    x[0, 1] = np.nan
+    codes, scale, zero_point = _core.kernels.quantize(isa, x)
+    np.testing.assert_array_equal(codes[np.isnan(x)], np.full(17, 127))
+    assert (codes[0, 5], codes[0, 6], scale[0]) == (-128, 127, np.float32(2) / np.float32(255))
+    assert zero_point[0] in (-1, 0)
 
 
 @given(arrays(np.float32, (2, 16), elements=st.floats(-(2.0**100), 2.0**100, width=32)))
