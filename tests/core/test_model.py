@@ -134,6 +134,12 @@ def test_same_bits_of_token_embeddings(isa: str, compute_type: str) -> None:
     assert_same_bits(np.concatenate(alone), expected)
 
 
+def tokens_of_each(model: _core.Model, texts: list[Text]) -> list[Floats]:
+    """Return the token embeddings of each text."""
+    ends = np.cumsum([len(text) for text in texts])[:-1]
+    return np.split(encode_tokens(model, SMALL, texts), ends)
+
+
 @pytest.mark.parametrize("precision", PRECISIONS)
 @pytest.mark.parametrize("dimensions", [64, 50, 9])
 @pytest.mark.parametrize("normalize", [False, True])
@@ -142,8 +148,7 @@ def test_vectors_are_the_finished_token_embeddings(
 ) -> None:
     texts = random_texts(SMALL, LENGTHS)
     model = make_model(SMALL, random_tensors(SMALL), "int8", isa)
-    ends = np.cumsum([len(text) for text in texts])[:-1]
-    embeddings = np.split(encode_tokens(model, SMALL, texts), ends)
+    embeddings = tokens_of_each(model, texts)
     for pooling in POOLINGS:
         expected: list[NDArray[np.uint8]] = []
         vectors = encode(
@@ -172,14 +177,13 @@ def test_skipped_tokens_are_not_pooled(isa: str, pooling: str, skip: int) -> Non
     """The last token always is, so that every text has a vector."""
     model = make_model(SMALL, random_tensors(SMALL), "int8", isa)
     texts = random_texts(SMALL, LENGTHS)
-    ends = np.cumsum([len(text) for text in texts])[:-1]
     expected = [
         _core.kernels.pool(
             "scalar",
             np.ascontiguousarray(rows[min(skip, len(rows) - 1) :]),
             *(pooling, SMALL.hidden, False, "float32", 4 * SMALL.hidden),
         )
-        for rows in np.split(encode_tokens(model, SMALL, texts), ends)
+        for rows in tokens_of_each(model, texts)
     ]
     vectors = encode(model, SMALL, texts, pooling=pooling, skip=skip)
     assert_same_bits(vectors.view(np.uint8), np.stack(expected))

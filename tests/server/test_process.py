@@ -125,7 +125,7 @@ def test_schemathesis_finds_nothing(start: Start, tmp_path: Path) -> None:
         "schemathesis", reason="schemathesis is missing: pip install '.[server-test]'"
     )
     tool = shutil.which("schemathesis", path=Path(sys.executable).parent) or "schemathesis"
-    server = start("--log-level", "warning")
+    server = start()
     result = subprocess.run(
         [tool, "run", f"{server.url}openapi.json", "--checks", "all", "--max-examples", "40"],
         cwd=tmp_path,

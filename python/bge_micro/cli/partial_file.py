@@ -48,11 +48,13 @@ class PartialFile:
     """The unfinished output of a run."""
 
     def __init__(self, target: Path, identity: dict[str, Any]) -> None:
-        """Name it; `open` makes it."""
+        """Name its files; `open` makes them."""
         self.target = target
         self._identity = identity
-        self._partial = target.with_name(f".{target.name}.partial")
-        self._journal_path = target.with_name(f".{target.name}.journal")
+        self._partial, self._journal_path, self._assembled = (
+            target.with_name(f".{target.name}.{ending}")
+            for ending in ("partial", "journal", "assembled")
+        )
         self.done = Done()
         self.resumed = False
         self.file: IO[bytes] = BytesIO()  # until they are opened
@@ -156,9 +158,8 @@ class PartialFile:
                 self._write_note()
         with suppress(OSError):
             self._close()
-        if self.resumed:
-            self._remove("assembled")
-        else:
+        self._assembled.unlink(missing_ok=True)
+        if not self.resumed:
             self._remove()
         return self.resumed
 
@@ -184,7 +185,7 @@ class PartialFile:
         self.file.flush()
         result = self._partial
         if assemble is not None:
-            result = self.target.with_name(f".{self.target.name}.assembled")
+            result = self._assembled
             self.file.seek(0)
             with result.open("wb") as file:
                 assemble(self.file, file)
@@ -205,9 +206,9 @@ class PartialFile:
         self.file.close()
         self._journal.close()
 
-    def _remove(self, *names: str) -> None:
-        for name in names or ("partial", "journal", "assembled"):
-            self.target.with_name(f".{self.target.name}.{name}").unlink(missing_ok=True)
+    def _remove(self) -> None:
+        for path in (self._partial, self._journal_path, self._assembled):
+            path.unlink(missing_ok=True)
 
 
 _CREATE = os.O_RDWR | os.O_CREAT | getattr(os, "O_BINARY", 0) | getattr(os, "O_CLOEXEC", 0)
