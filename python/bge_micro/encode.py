@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
 from typing import Any, Literal, NamedTuple, overload
 
 import numpy as np
 from numpy.typing import NDArray
 
-from bge_micro.engine import TRUNCATIONS, Engine, Poll
+from bge_micro.engine import Engine, Poll, check_truncation
 from bge_micro.inputs import check_errors_option, read_texts
 from bge_micro.options import check_device, check_positive, refuse_at_encode
 from bge_micro.outputs import (
@@ -18,6 +18,7 @@ from bge_micro.outputs import (
     check_ranges,
     quantize_by_ranges,
     rows_for,
+    tensor_maker,
 )
 from bge_micro.progress import progress_bar
 from bge_micro.runtime import check_threads
@@ -155,7 +156,7 @@ class EncodeMixin:
         texts = read_texts(given, check_errors_option(errors or self.errors))
         rows = texts.rows
         form = self._form(truncate_dim, normalize_embeddings, precision or "float32")
-        finish = _tensor_maker() if convert_to_tensor else _unchanged
+        finish = tensor_maker() if convert_to_tensor else lambda array: array
         settings: dict[str, Any] = {
             "prefix": self._prompt_text(prompt_name, prompt),
             "limit": self._max_seq_length,
@@ -333,24 +334,3 @@ class EncodeMixin:
             "token_embeddings": tokens,
             "sentence_embedding": self._engine.pool_ids(ids, form, skip),
         }
-
-
-def check_truncation(truncation: str) -> str:
-    """Return `truncation` if it names a way to treat long texts; ValueError otherwise."""
-    if truncation not in TRUNCATIONS:
-        raise ValueError(f"truncation is {truncation!r}, expected one of {', '.join(TRUNCATIONS)}.")
-    return truncation
-
-
-def _unchanged(array: Array) -> Any:
-    return array
-
-
-def _tensor_maker() -> Callable[[Array], Any]:
-    try:
-        import torch  # type: ignore[import-not-found, unused-ignore]
-    except ImportError as error:
-        raise ImportError(
-            "convert_to_tensor=True needs torch (pip install torch); without it, take NumPy arrays."
-        ) from error
-    return torch.from_numpy  # type: ignore[no-any-return, unused-ignore]

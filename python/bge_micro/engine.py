@@ -276,3 +276,10 @@ def _truncation_message(rows: list[int], limit: int) -> str:
         f"(rows {named}). Split them, raise max_seq_length if the model allows it, or set "
         "truncation='silent'."
     )
+
+
+def check_truncation(truncation: str) -> str:
+    """Return `truncation` if it names a way to treat long texts; ValueError otherwise."""
+    if truncation not in TRUNCATIONS:
+        raise ValueError(f"truncation is {truncation!r}, expected one of {', '.join(TRUNCATIONS)}.")
+    return truncation

@@ -15,8 +15,8 @@ from bge_micro import similarity as _similarity
 from bge_micro.aio import AsyncEncodeMixin
 from bge_micro.checkpoint import BUNDLED_NAME, load_folder, locate_model
 from bge_micro.checkpoint.modules import ModelSettings
-from bge_micro.encode import EncodeMixin, check_truncation
-from bge_micro.engine import Engine, MemoryUsage
+from bge_micro.encode import EncodeMixin
+from bge_micro.engine import Engine, MemoryUsage, check_truncation
 from bge_micro.inputs import check_errors_option
 from bge_micro.options import check_device, check_positive, refuse_at_load
 from bge_micro.runtime import choose_isa, choose_threads

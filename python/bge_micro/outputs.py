@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -114,3 +115,14 @@ def quantize_by_ranges(
     steps = np.where(steps == 0, np.float32(1), steps)
     levels = np.clip(np.floor((vectors - starts) / steps), 0, 255)
     out[...] = levels if out.dtype == np.uint8 else levels - np.float32(128)
+
+
+def tensor_maker() -> Callable[[NDArray[Any]], Any]:
+    """Return what makes a torch tensor of an array; ImportError if torch is not installed."""
+    try:
+        import torch  # type: ignore[import-not-found, unused-ignore]
+    except ImportError as error:
+        raise ImportError(
+            "convert_to_tensor=True needs torch (pip install torch); without it, take NumPy arrays."
+        ) from error
+    return torch.from_numpy  # type: ignore[no-any-return, unused-ignore]
