@@ -41,8 +41,8 @@ case $preset in
     export TSAN_OPTIONS="suppressions=$PWD/scripts/sanitizers/tsan.supp:halt_on_error=0:exitcode=66:second_deadlock_stack=1"
     # 32 threads' random work is some twenty times slower: one call of each thread, instead of twelve.
     export BGE_MICRO_TEST_CALLS=1
-    # Everything of the core's that starts threads. A program that forks beside threads is what TSan
-    # cannot follow, and threads of `tokenizers` are not built for it.
+    # Everything of the core's that starts threads, but no program that forks beside threads, which
+    # TSan cannot follow.
     tests=(tests/api/test_threads.py tests/core/test_model.py tests/invariance/test_batching.py
       tests/reliability/test_threads.py
       --deselect=tests/api/test_threads.py::test_threads_are_few_and_sleep
@@ -55,4 +55,5 @@ case $preset in
 esac
 # Options alone, such as -q, change nothing of what is run.
 for argument in "$@"; do [[ $argument == -* ]] || tests=(); done
-exec setarch --addr-no-randomize python -m pytest "${plugins[@]}" "${tests[@]}" "$@"
+# Only what Python writes is captured: a sanitizer's report belongs on the terminal.
+exec setarch --addr-no-randomize python -m pytest --capture=sys "${plugins[@]}" "${tests[@]}" "$@"
