@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import random
 import shutil
@@ -20,6 +21,7 @@ from api.child import run_child
 from api.tiny_model import write_tiny_model
 from bge_micro import CheckpointError, SentenceTransformer
 from bge_micro.checkpoint import load_folder
+from bge_micro.checkpoint.safetensors_file import open_tensors
 from bge_micro.convert import convert_folder
 from bge_micro.search import Index
 
@@ -201,6 +203,30 @@ def test_a_weight_file_cut_short_before_reading(tiny: Path, mapped: bool) -> Non
         weights.write_bytes(content[:size])
         with pytest.raises(CheckpointError, match=r"model\.safetensors"):
             load_folder(tiny, mmap=mapped)
+
+
+@pytest.mark.parametrize("change", ["cut", "rewritten"])
+def test_a_weight_file_that_changes_while_it_is_read(
+    tiny: Path, monkeypatch: pytest.MonkeyPatch, change: str
+) -> None:
+    """Linux may read the whole length, with zeros for what was cut off of the last page."""
+    weights = tiny / "model.safetensors"
+    content = weights.read_bytes()
+    other = shutil.copyfile(weights, tiny / "other")
+    past = time.time() - 60
+    os.utime(weights, (past, past))
+
+    class Changing(io.FileIO):
+        def read(self, size: int | None = -1) -> bytes:
+            if change == "cut":
+                os.truncate(weights, len(content) - 100)
+            else:
+                shutil.copyfile(other, weights)
+            return content[:-100] + bytes(100)
+
+    monkeypatch.setattr(Path, "open", lambda path, mode: Changing(path, "r"))
+    with pytest.raises(CheckpointError, match=r"model\.safetensors: the file changed while"):
+        open_tensors(weights)
 
 
 def test_a_weight_file_cut_short_while_it_is_read(tiny: Path) -> None:

@@ -130,11 +130,20 @@ def _file_content(path: Path, map_file: bool) -> memoryview:
             # An empty file cannot be mapped; the length check that follows speaks of it.
             if map_file and os.fstat(file.fileno()).st_size > 0:
                 return memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
-            return memoryview(file.read())
+            before = os.fstat(file.fileno())
+            content = memoryview(file.read())
+            after = os.fstat(file.fileno())
     except FileNotFoundError:
         raise MissingFileError(
             f"{path}: the file is missing; the model folder is incomplete."
         ) from None
+    # A cut during the read may leave its length whole: what was cut off of the last page is zeros.
+    if len(content) != after.st_size or before.st_mtime_ns != after.st_mtime_ns:
+        raise CheckpointError(
+            f"{path}: the file changed while it was read ({before.st_size} bytes before, "
+            f"{after.st_size} after); load it again when its writer is done."
+        )
+    return content
 
 
 def _split(path: Path, content: memoryview) -> tuple[dict[str, Any], memoryview]:
