@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from bge_micro.engine import Engine, Poll, check_truncation
 from bge_micro.inputs import check_errors_option, read_texts
-from bge_micro.options import check_device, check_positive, refuse_at_encode
+from bge_micro.options import check_device, check_positive, check_prompt, refuse_at_encode
 from bge_micro.outputs import (
     VectorForm,
     check_precision,
@@ -143,6 +143,7 @@ class EncodeMixin:
 
         Raises:
             TypeError: Rows are not strings; the first ten are named.
+            ValueError: All such rows are missing values (None, NaN, pandas' NA).
             ValueError: An option has a value that makes no sense here.
         """
         refuse_at_encode({"pool": pool, "chunk_size": chunk_size, **options}, _OPTIONS)
@@ -232,6 +233,7 @@ class EncodeMixin:
 
         Raises:
             TypeError: Rows are not strings; the blocks before have been given by then.
+            ValueError: All such rows are missing values.
         """
         if isinstance(inputs, str):
             raise TypeError("inputs is a str, expected an iterable of strings.")
@@ -285,14 +287,14 @@ class EncodeMixin:
 
     def _prompt_text(self, name: str | None, prompt: str | None) -> str:
         if prompt is not None:
-            return prompt
+            return check_prompt("prompt", prompt)
         name = name if name is not None else self.default_prompt_name
         if name is None:
             return ""
         if name not in self.prompts:
             known = ", ".join(map(repr, self.prompts)) or "none"
             raise ValueError(f"prompt_name is {name!r}; prompts of this model: {known}.")
-        return self.prompts[name]
+        return check_prompt(f"prompts[{name!r}]", self.prompts[name])
 
     def _form(self, truncate_dim: int | None, normalize: bool, precision: str) -> VectorForm:
         hidden = self._engine.checkpoint.config.hidden

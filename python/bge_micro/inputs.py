@@ -119,12 +119,13 @@ def _bad_rows(rows: Sequence[Any], bad: Sequence[int], first_row: int) -> Except
 
 
 def _is_missing(row: Any) -> bool:
-    return row is None or (isinstance(row, float) and row != row)
+    # pandas' NA, without importing pandas.
+    return row is None or (isinstance(row, float) and row != row) or type(row).__name__ == "NAType"
 
 
 def _describe(row: Any) -> str:
     if _is_missing(row):
-        return "None" if row is None else "NaN"
+        return "NaN" if isinstance(row, float) else str(row)
     try:
         text = repr(row)
     except Exception:  # somebody else's code; the row is named all the same

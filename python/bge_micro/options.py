@@ -64,6 +64,13 @@ def check_device(device: Any) -> None:
     raise ValueError(f"device is {device!r}, but this package runs on the CPU only.{hint}")
 
 
+def check_prompt(name: str, value: Any) -> str:
+    """Return `value` if it is a string; TypeError that speaks of `name` otherwise."""
+    if not isinstance(value, str):
+        raise TypeError(f"{name} is {value!r}, expected a string.")
+    return value
+
+
 def check_positive(name: str, value: Any) -> int:
     """Return `value` if it is a positive integer.
 

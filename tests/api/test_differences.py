@@ -45,7 +45,7 @@ DIFFERENCES = {
     "tokenizer": "| `tokenizer` | transformers' own; changes have effect | a copy, a `tokenizers.Tokenizer`; cannot be set |",
     "token_limit": "| `max_seq_length` above the model's positions | fails later | ValueError |",
     "modules": "| training, calling the model as a module | a `torch.nn.Module` | not there; `half()` raises ValueError |",
-    "saving": '| `save_pretrained` | overwrites; writes a model card | into a new or empty folder; `compute_type="int8"` for one that is read here only |',
+    "saving": '| `save_pretrained` | overwrites; writes a model card; `model_name`, `create_model_card`, `safe_serialization` | into a new or empty folder; `compute_type="int8"` for one that is read here only, and no other keyword |',
     "old_name": "| `get_sentence_embedding_dimension` | FutureWarning | DeprecationWarning |",
 }
 
@@ -239,6 +239,8 @@ def test_saving(model: SentenceTransformer, tmp_path: Path) -> None:
     model.save_pretrained(tmp_path / "out", compute_type="int8")
     with pytest.raises(FileExistsError):
         model.save_pretrained(tmp_path / "out")
+    with pytest.raises(TypeError, match="safe_serialization"):
+        model.save_pretrained(tmp_path / "other", safe_serialization=True)  # type: ignore[call-arg]
     assert (
         SentenceTransformer(tmp_path / "out").encode("a").tobytes() == model.encode("a").tobytes()
     )

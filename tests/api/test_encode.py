@@ -215,6 +215,8 @@ def test_prompts_stand_before_the_text(prompted: SentenceTransformer) -> None:
     assert prompted.encode("e", prompt_name="query", prompt="f ").tobytes() == bare("f e")
     with pytest.raises(ValueError, match=r"'answer'.*'query', 'document', 'other'"):
         prompted.encode("e", prompt_name="answer")
+    with pytest.raises(TypeError, match="prompt is 5, expected a string"):
+        prompted.encode("e", prompt=5)  # type: ignore[call-overload]
 
 
 def test_queries_and_documents_have_their_prompts(prompted: SentenceTransformer) -> None:

@@ -54,6 +54,7 @@ def no_work(monkeypatch: pytest.MonkeyPatch) -> None:
         (None, ValueError, "None"),
         (NAN, ValueError, "NaN"),
         (np.float64(NAN), ValueError, "NaN"),
+        (type("NAType", (), {"__repr__": lambda self: "<NA>"})(), ValueError, "<NA>"),
         (3, TypeError, "int 3"),
         (2.5, TypeError, "float 2.5"),
         (True, TypeError, "bool True"),

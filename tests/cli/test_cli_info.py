@@ -72,7 +72,7 @@ def test_facts(run: Run, monkeypatch: pytest.MonkeyPatch, model: SentenceTransfo
 def test_lines_for_people(run: Run, model: SentenceTransformer) -> None:
     result = run("info")
     assert (result.code, result.err) == (0, "")
-    fields = {line[:19].strip(): line[19:] for line in result.out.splitlines()}
+    fields = {line[:20].strip(): line[20:] for line in result.out.splitlines()}
     assert fields["bge-micro"] == __version__
     assert fields["isa"].startswith(f"{model.isa}: ")
     assert "scalar" in fields["isas built"]

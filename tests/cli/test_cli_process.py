@@ -86,6 +86,22 @@ def test_blocks_pass_through_a_pipe(tmp_path: Path) -> None:
 
 
 @posix
+@pytest.mark.skipif(os.name == "nt", reason="a shell closes the descriptors")
+def test_started_without_standard_streams(tmp_path: Path) -> None:
+    def shell(arguments: str) -> subprocess.CompletedProcess[str]:
+        line = f"{sys.executable} -m bge_micro {arguments}"
+        return subprocess.run(line, shell=True, cwd=tmp_path, capture_output=True, text=True)
+
+    closed = shell("embed a >&-")
+    assert (closed.returncode, closed.stderr.count("\n")) == (1, 1)
+    assert closed.stderr.startswith("bge-micro: error: ")
+    assert shell("embed a -o a.npy >&-").returncode == 0
+    assert np.load(tmp_path / "a.npy").shape == (1, 384)
+    deaf = shell(f"embed '{'word ' * 600}' 2>&-")  # the warning has no place to go to
+    assert deaf.returncode == 0
+    assert len(json.loads(deaf.stdout)["embedding"]) == 384
+
+
 @pytest.mark.parametrize("command", [["embed", "-"], ["similarity", "-"]])
 def test_reader_goes_away(tmp_path: Path, command: list[str]) -> None:
     with started(*command, cwd=tmp_path) as process:

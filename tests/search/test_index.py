@@ -95,7 +95,23 @@ def test_what_is_no_index_is_not_replaced(model: SentenceTransformer, tmp_path: 
 
 def test_rows_cannot_get_out_of_step(model: SentenceTransformer) -> None:
     index = Index(model)
-    with pytest.raises(ValueError, match="2 texts gave 1 vectors"):
+    with pytest.raises(ValueError, match="rows of an index keep their numbers"):
         index.add(["a", None], errors="skip")  # type: ignore[list-item]
     assert len(index) == len(index.vectors) == 0
     assert np.array_equal(index.vectors.shape, (0, 384))
+
+
+def test_what_encode_takes_an_index_takes(model: SentenceTransformer, tmp_path: Path) -> None:
+    index = Index(model)
+    index.add("hello")
+    index.add(["a", None, b"x", 5], errors="replace")  # type: ignore[list-item]
+    assert list(index.texts) == ["hello", "a", "", "", ""]
+    assert np.array_equal(
+        index.vectors, model.encode(["hello", "a", "", "", ""], normalize_embeddings=True)
+    )
+    with pytest.raises(TypeError, match="row 1 is int 5"):
+        index.add(["a", 5])  # type: ignore[list-item]
+    index.save(tmp_path / "index")
+    assert [hit.text for hit in Index.load(tmp_path / "index", model).search("hello", 1)] == [
+        "hello"
+    ]

@@ -30,6 +30,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     Raises:
         SystemExit: With code 0, after --help and --version.
     """
+    _replace_closed_streams()
     try:
         code = _run(argv)
         try:
@@ -41,6 +42,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         return _INTERRUPTED
     return code
+
+
+def _replace_closed_streams() -> None:
+    """Give a process that was started without them an output that fails, and deaf ears."""
+    if sys.stdout is None:
+        sys.stdout = os.fdopen(os.open(os.devnull, os.O_RDONLY), "w")
+    if sys.stderr is None:  # print() would take None for stdout
+        sys.stderr = open(os.devnull, "w")  # noqa: SIM115 - as long as the process
 
 
 def _run(argv: Sequence[str] | None) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -50,7 +51,10 @@ def write_heat_map(path: str, scores: NDArray[np.float32], texts: Sequence[str],
         labels = [_label(text) for text in texts]
         axes.set_xticks(range(len(texts)), labels, rotation=90, parse_math=False)
         axes.set_yticks(range(len(texts)), labels, parse_math=False)
-    figure.savefig(path)
+    with warnings.catch_warnings():
+        # A letter that the font lacks is drawn as a box, which is to be seen.
+        warnings.filterwarnings("ignore", "Glyph .* missing", UserWarning)
+        figure.savefig(path)
 
 
 def _label(text: str) -> str:

@@ -117,7 +117,7 @@ def _lines(facts: dict[str, Any]) -> list[str]:
         **{f"source {name}": value for name, value in model["source"].items()},
         **{f"space of {name}": value for name, value in model["space_ids"].items()},
     }
-    lines = [f"{name:19}{value}" for name, value in fields.items()]
+    lines = [f"{name:20}{value}" for name, value in fields.items()]
     for check in facts["checks"]:
-        lines.append(f"{check['name']:19}{'ok' if check['ok'] else 'FAILED'}: {check['detail']}")
+        lines.append(f"{check['name']:20}{'ok' if check['ok'] else 'FAILED'}: {check['detail']}")
     return lines

@@ -66,8 +66,8 @@ def add_model_options(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--model",
         metavar="NAME",
-        help="a model folder, or the hub name of one in the local cache (default: bge-micro-v2, "
-        "which is part of this program)",
+        help="a model folder, or the name of one on the hub, from the local cache or else fetched "
+        "(default: bge-micro-v2, which is part of this program)",
     )
     group.add_argument(
         "--compute-type",
@@ -109,9 +109,9 @@ def add_text_options(parser: argparse.ArgumentParser, texts: str = "TEXT") -> No
     )
     group.add_argument(
         "--field",
-        default="text",
         metavar="NAME",
-        help="the key or column that holds the texts (default: text)",
+        help="the key or column that holds the texts, of jsonl, csv, tsv and parquet (default: "
+        "text)",
     )
     group.add_argument(
         "--errors",
@@ -139,5 +139,5 @@ def add_text_options(parser: argparse.ArgumentParser, texts: str = "TEXT") -> No
 def positive(text: str) -> int:
     """Return the positive integer that an argument spells."""
     if not text.isdecimal() or int(text) == 0:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a positive number")
+        raise argparse.ArgumentTypeError(f"{text!r} is not a positive whole number")
     return int(text)

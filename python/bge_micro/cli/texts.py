@@ -107,6 +107,7 @@ def open_texts(arguments: argparse.Namespace) -> Iterator[TextInput]:
     if not texts and path is None:
         raise UsageError("no texts: give TEXT arguments, -i FILE, or - for standard input")
     if path is None and texts != ["-"]:
+        _field("text", arguments)
         given = TextInput(_argument_rows(texts), "command line", "argument", errors)
         given.total = len(texts)
         yield given
@@ -122,15 +123,12 @@ def open_text_file(path: str, arguments: argparse.Namespace) -> Iterator[TextInp
     """Open a file of texts, as the options of `parser.add_text_options` describe it.
 
     Raises:
-        UsageError: Its name does not tell its format.
+        UsageError: Its name does not tell its format, or this has no fields.
         OSError: It cannot be opened.
         ValueError: It has no such column.
     """
-    kind, field, errors = (
-        input_format(path, arguments.input_format),
-        arguments.field,
-        arguments.errors,
-    )
+    kind, errors = input_format(path, arguments.input_format), arguments.errors
+    field = _field(kind, arguments)
     # Only worth a pass over the file where somebody sees the progress.
     shown = sys.stderr.isatty()
     if kind == "parquet":
@@ -153,17 +151,29 @@ def open_text_file(path: str, arguments: argparse.Namespace) -> Iterator[TextInp
 
 
 def _open_standard_input(arguments: argparse.Namespace) -> TextInput:
-    kind, name = arguments.input_format, "standard input"
+    wanted = arguments.input_format
+    kind, name = "text" if wanted == "auto" else wanted, "standard input"
+    field = _field(kind, arguments)
     if kind == "parquet":
         raise UsageError("Parquet is read from a file only: give -i FILE")
     if kind in DELIMITERS:
         text = io.TextIOWrapper(
             sys.stdin.buffer, encoding="utf-8-sig", errors="surrogateescape", newline=""
         )
-        records = csv_rows(text, name, DELIMITERS[kind], arguments.field)
+        records = csv_rows(text, name, DELIMITERS[kind], field)
         return TextInput(records, name, "row", arguments.errors)
-    rows = _line_rows(sys.stdin.buffer, kind == "jsonl", arguments.field)
+    rows = _line_rows(sys.stdin.buffer, kind == "jsonl", field)
     return TextInput(rows, name, "line", arguments.errors)
+
+
+def _field(kind: str, arguments: argparse.Namespace) -> str:
+    """Return the key or column of the texts; UsageError if one is named where there is none."""
+    if kind == "text" and arguments.field is not None:
+        raise UsageError(
+            f"--field {arguments.field} names a key or column, and these are plain texts: give "
+            "--input-format jsonl, csv, tsv or parquet"
+        )
+    return arguments.field or "text"
 
 
 def read_calibration_texts(path: str) -> list[str]:

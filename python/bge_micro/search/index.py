@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from bge_micro.inputs import read_texts
 from bge_micro.search.folder import IndexFolder, new_index, open_index
 from bge_micro.search.top_k import top_k
 
@@ -67,17 +68,22 @@ class Index:
             self._blocks = [np.concatenate(self._blocks)]
         return self._blocks[0]
 
-    def add(self, texts: Sequence[str], **options: Any) -> None:
+    def add(self, texts: str | Sequence[str], *, errors: str = "strict", **options: Any) -> None:
         """Add texts, at best many at once.
 
         Args:
             texts: As for `SentenceTransformer.encode_document`.
+            errors: "strict", or "replace" for the empty text where a row is no string.
             **options: For it, such as threads.
+
+        Raises:
+            TypeError: A row is not a string (strict).
+            ValueError: A row is missing (strict), or errors is "skip": rows keep their numbers.
         """
-        rows = list(texts)
+        if errors == "skip":
+            raise ValueError("errors is 'skip', but the rows of an index keep their numbers.")
+        rows = list(read_texts(texts, errors).rows)
         vectors = self.model.encode_document(rows, **self._options, **options)
-        if len(vectors) != len(rows):
-            raise ValueError(f"{len(rows)} texts gave {len(vectors)} vectors: errors is 'skip'.")
         self._blocks.append(vectors)
         if not isinstance(self.texts, list):  # lines of a saved index
             self.texts = list(self.texts)

@@ -211,8 +211,8 @@ class EngineThread:
             if truncated.any() and not job.truncate:
                 row = rows.start + int(truncated.argmax())
                 job.error = InputError(
-                    f"row {row} has more than {self._encoder.limit} tokens; split it, or ask for "
-                    "truncation, which uses its beginning"
+                    f"row {row} has more than {self._encoder.limit} tokens; split it, or use "
+                    "its beginning: --auto-truncate, or truncate where a route has it"
                 )
             job.blocks.append(vectors[start:stop])
             job.tokens += int(batch.offsets[stop] - batch.offsets[start])
