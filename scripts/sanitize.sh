@@ -39,6 +39,8 @@ case $preset in
   tsan)
     export LD_PRELOAD="$(runtime libtsan.so)"
     export TSAN_OPTIONS="suppressions=$PWD/scripts/sanitizers/tsan.supp:halt_on_error=0:exitcode=66:second_deadlock_stack=1"
+    # NumPy's OpenBLAS would start threads of its own, whose waiting TSan does not see.
+    export OPENBLAS_NUM_THREADS=1
     # 32 threads' random work is some twenty times slower: one call of each thread, instead of twelve.
     export BGE_MICRO_TEST_CALLS=1
     # Everything of the core's that starts threads, but no program that forks beside threads, which
