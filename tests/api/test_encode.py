@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import inspect
+import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from api.tiny_model import write_tiny_model
 from bge_micro import SentenceTransformer
 
 # The parameters of sentence-transformers 6.2, in order, with their defaults.
@@ -256,3 +258,19 @@ def test_the_bundled_model_has_no_prompts(
 ) -> None:
     assert model.encode_query(sentences).tobytes() == vectors.tobytes()
     assert model.encode_document(sentences).tobytes() == vectors.tobytes()
+
+
+def test_a_normalize_module_comes_before_truncation(tmp_path: Path) -> None:
+    folder = write_tiny_model(tmp_path / "tiny")
+    modules = json.loads((folder / "modules.json").read_text())
+    modules.append({"path": "2_Normalize", "type": "sentence_transformers.models.Normalize"})
+    plain = SentenceTransformer(folder).encode("a b c")
+    (folder / "modules.json").write_text(json.dumps(modules))
+    model = SentenceTransformer(folder)
+    unit = model.encode("a b c")
+    assert np.allclose(unit, plain / np.linalg.norm(plain), rtol=1e-6)
+    cut = model.encode("a b c", truncate_dim=24)
+    assert cut.tobytes() == unit[:24].tobytes()
+    assert np.linalg.norm(cut) < 0.9
+    both = model.encode("a b c", truncate_dim=24, normalize_embeddings=True)
+    assert np.allclose(both, cut / np.linalg.norm(cut), rtol=1e-6)
