@@ -143,8 +143,8 @@ class EncodeMixin:
 
         Raises:
             TypeError: Rows are not strings; the first ten are named.
-            ValueError: All such rows are missing values (None, NaN, pandas' NA).
-            ValueError: An option has a value that makes no sense here.
+            ValueError: All such rows are missing values (None, NaN, pandas' NA), or an option has a
+                value that makes no sense here.
         """
         refuse_at_encode({"pool": pool, "chunk_size": chunk_size, **options}, _OPTIONS)
         check_device(device)

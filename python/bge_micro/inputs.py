@@ -125,7 +125,7 @@ def _is_missing(row: Any) -> bool:
 
 def _describe(row: Any) -> str:
     if _is_missing(row):
-        return "NaN" if isinstance(row, float) else str(row)
+        return "None" if row is None else "NaN" if isinstance(row, float) else "<NA>"
     try:
         text = repr(row)
     except Exception:  # somebody else's code; the row is named all the same

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import signal
 import struct
 import subprocess
@@ -86,10 +87,9 @@ def test_blocks_pass_through_a_pipe(tmp_path: Path) -> None:
 
 
 @posix
-@pytest.mark.skipif(os.name == "nt", reason="a shell closes the descriptors")
 def test_started_without_standard_streams(tmp_path: Path) -> None:
     def shell(arguments: str) -> subprocess.CompletedProcess[str]:
-        line = f"{sys.executable} -m bge_micro {arguments}"
+        line = f"{shlex.join(COMMAND)} {arguments}"
         return subprocess.run(line, shell=True, cwd=tmp_path, capture_output=True, text=True)
 
     closed = shell("embed a >&-")
@@ -102,6 +102,7 @@ def test_started_without_standard_streams(tmp_path: Path) -> None:
     assert len(json.loads(deaf.stdout)["embedding"]) == 384
 
 
+@posix
 @pytest.mark.parametrize("command", [["embed", "-"], ["similarity", "-"]])
 def test_reader_goes_away(tmp_path: Path, command: list[str]) -> None:
     with started(*command, cwd=tmp_path) as process:

@@ -95,10 +95,18 @@ def test_what_is_no_index_is_not_replaced(model: SentenceTransformer, tmp_path: 
 
 def test_rows_cannot_get_out_of_step(model: SentenceTransformer) -> None:
     index = Index(model)
-    with pytest.raises(ValueError, match="rows of an index keep their numbers"):
+    with pytest.raises(ValueError, match="2 texts gave 1 vectors"):
         index.add(["a", None], errors="skip")  # type: ignore[list-item]
     assert len(index) == len(index.vectors) == 0
     assert np.array_equal(index.vectors.shape, (0, 384))
+    index.add(["a", "b"], errors="skip")
+    assert len(index) == len(index.vectors) == 2
+
+
+def test_errors_are_the_models_setting_too() -> None:
+    index = Index(SentenceTransformer(errors="replace"))
+    index.add(["a", None])  # type: ignore[list-item]
+    assert list(index.texts) == ["a", ""]
 
 
 def test_what_encode_takes_an_index_takes(model: SentenceTransformer, tmp_path: Path) -> None:

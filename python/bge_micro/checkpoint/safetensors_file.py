@@ -127,10 +127,10 @@ def _file_content(path: Path, map_file: bool) -> memoryview:
         if not path.is_file() and path.exists():
             raise CheckpointError(f"{path}: expected a regular file.")
         with path.open("rb") as file:
-            # An empty file cannot be mapped; the length check that follows speaks of it.
-            if map_file and os.fstat(file.fileno()).st_size > 0:
-                return memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
             before = os.fstat(file.fileno())
+            # An empty file cannot be mapped; the length check that follows speaks of it.
+            if map_file and before.st_size > 0:
+                return memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
             content = memoryview(file.read())
             after = os.fstat(file.fileno())
     except FileNotFoundError:

@@ -151,8 +151,7 @@ def open_text_file(path: str, arguments: argparse.Namespace) -> Iterator[TextInp
 
 
 def _open_standard_input(arguments: argparse.Namespace) -> TextInput:
-    wanted = arguments.input_format
-    kind, name = "text" if wanted == "auto" else wanted, "standard input"
+    kind, name = input_format("-", arguments.input_format), "standard input"
     field = _field(kind, arguments)
     if kind == "parquet":
         raise UsageError("Parquet is read from a file only: give -i FILE")

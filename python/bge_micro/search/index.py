@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from bge_micro.inputs import read_texts
+from bge_micro.inputs import check_errors_option, read_texts
 from bge_micro.search.folder import IndexFolder, new_index, open_index
 from bge_micro.search.top_k import top_k
 
@@ -68,21 +68,24 @@ class Index:
             self._blocks = [np.concatenate(self._blocks)]
         return self._blocks[0]
 
-    def add(self, texts: str | Sequence[str], *, errors: str = "strict", **options: Any) -> None:
+    def add(self, texts: str | Sequence[str], *, errors: str | None = None, **options: Any) -> None:
         """Add texts, at best many at once.
 
         Args:
             texts: As for `SentenceTransformer.encode_document`.
-            errors: "strict", or "replace" for the empty text where a row is no string.
+            errors: As there; rows keep their numbers, so that none may be skipped.
             **options: For it, such as threads.
 
         Raises:
             TypeError: A row is not a string (strict).
-            ValueError: A row is missing (strict), or errors is "skip": rows keep their numbers.
+            ValueError: A row is missing (strict), or would be skipped.
         """
-        if errors == "skip":
-            raise ValueError("errors is 'skip', but the rows of an index keep their numbers.")
+        errors = check_errors_option(errors or self.model.errors)
         rows = list(read_texts(texts, errors).rows)
+        if errors == "skip":
+            count = len(read_texts(texts, "replace").rows)
+            if len(rows) != count:
+                raise ValueError(f"{count} texts gave {len(rows)} vectors: errors is 'skip'.")
         vectors = self.model.encode_document(rows, **self._options, **options)
         self._blocks.append(vectors)
         if not isinstance(self.texts, list):  # lines of a saved index
