@@ -1,0 +1,14 @@
+"""The model that is spoiled, and filled disks with."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from api.tiny_model import write_tiny_model
+
+
+@pytest.fixture
+def tiny(tmp_path: Path) -> Path:
+    return write_tiny_model(tmp_path / "tiny")
