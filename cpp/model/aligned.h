@@ -5,12 +5,23 @@
 #include <new>
 #include <utility>
 
+#if defined(__linux__)
+#include <sys/mman.h>
+#endif
+
 namespace bge {
 
 inline constexpr std::size_t kAlignment = 64;
 
-inline std::size_t round_up(std::size_t bytes) {
-  return (bytes + kAlignment - 1) / kAlignment * kAlignment;
+// Large blocks, as packed weights are, begin with a huge page and end with one, and Linux is asked
+// for such pages: three stand for the 1300 that bge-micro-v2's weights take otherwise, most of
+// which a pass over all layers has to look up anew. That makes the pass 1 % faster in int8 and
+// 1.5 % in float32, a query there 8 %, and a process has its first vector 2 to 3 ms sooner.
+// Rejected: a workspace as one such block: half a percent more, for 2 MB a thread.
+inline constexpr std::size_t kHugePage = std::size_t{2} << 20;
+
+inline std::size_t round_up(std::size_t bytes, std::size_t alignment = kAlignment) {
+  return (bytes + alignment - 1) / alignment * alignment;
 }
 
 class AlignedBuffer {
@@ -26,15 +37,20 @@ class AlignedBuffer {
     std::swap(bytes_, other.bytes_);
     return *this;
   }
-  ~AlignedBuffer() { ::operator delete(data_, std::align_val_t{kAlignment}); }
+  ~AlignedBuffer() { release(); }
 
   // At least `bytes`; what was stored is lost when it grows. Throws std::bad_alloc.
   void reserve(std::size_t bytes) {
     if (bytes <= bytes_) return;
-    ::operator delete(std::exchange(data_, nullptr), std::align_val_t{kAlignment});
-    bytes_ = 0;
-    data_ = ::operator new(round_up(bytes), std::align_val_t{kAlignment});
-    bytes_ = round_up(bytes);
+    release();
+    const std::size_t alignment = alignment_of(round_up(bytes));
+    const std::size_t rounded = round_up(bytes, alignment);
+    data_ = ::operator new(rounded, std::align_val_t{alignment});
+    bytes_ = rounded;
+#if defined(__linux__)
+    // A wish: where it cannot be granted the pages are small ones.
+    if (bytes_ >= kHugePage) ::madvise(data_, bytes_, MADV_HUGEPAGE);
+#endif
   }
 
   template <class T>
@@ -44,6 +60,17 @@ class AlignedBuffer {
   std::size_t bytes() const { return bytes_; }
 
  private:
+  static std::size_t alignment_of(std::size_t bytes) {
+#if defined(__linux__)
+    if (bytes >= kHugePage) return kHugePage;
+#endif
+    return kAlignment;
+  }
+  void release() {
+    ::operator delete(std::exchange(data_, nullptr), std::align_val_t{alignment_of(bytes_)});
+    bytes_ = 0;
+  }
+
   void* data_ = nullptr;
   std::size_t bytes_ = 0;
 };

@@ -44,6 +44,30 @@ def test_what_a_model_holds(model: SentenceTransformer) -> None:
     assert floats.packed > 21_000_000
 
 
+def asked_for_huge_pages() -> int:
+    """Return the bytes of this process's memory for which Linux is asked for huge pages."""
+    total = size = 0
+    for line in Path("/proc/self/smaps").read_text().splitlines():
+        if line.startswith("Size:"):
+            size = int(line.split()[1]) * 1024
+        elif line.startswith("VmFlags:") and "hg" in line.split():
+            total += size
+    return total
+
+
+@pytest.mark.skipif(
+    not Path("/sys/kernel/mm/transparent_hugepage").exists(), reason="no huge pages to ask for"
+)
+def test_packed_weights_ask_for_huge_pages() -> None:
+    before = asked_for_huge_pages()
+    model = SentenceTransformer(threads=1)
+    huge_page = 2 << 20
+    packed = model.memory_usage().packed
+    assert asked_for_huge_pages() - before >= packed // huge_page * huge_page > 0
+    model.encode("a few words")  # a short text's workspace is small
+    assert model.memory_usage().workspaces < huge_page
+
+
 def test_workspaces_depend_on_the_longest_text_not_on_how_many(model: SentenceTransformer) -> None:
     model.encode("a few words")
     short = model.memory_usage().workspaces
