@@ -16,7 +16,7 @@
 namespace bge {
 
 // Changes whenever the arithmetic does: vectors of two versions differ in their bits.
-inline constexpr int kNumericsVersion = 2;
+inline constexpr int kNumericsVersion = 3;
 
 enum class Compute { kInt8, kFloat32 };
 

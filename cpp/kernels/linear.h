@@ -195,7 +195,7 @@ struct Int8Tile {
       const I correction = Isa::imul(Isa::isplat(input.zero_point[row]), column_sums);
       const F scale = Isa::mul(Isa::splat(input.scale[row]), scales);
       F y = Isa::fma(Isa::to_float(Isa::isub(Isa::iload(sums), correction)), scale, bias);
-      if (epilogue == Epilogue::kBiasGelu) y = gelu<Isa>(y);
+      if (epilogue == Epilogue::kBiasGelu) y = gelu_for_codes<Isa>(y);
       Isa::store(out + static_cast<std::size_t>(row) * stride + column, y);
     }
   }

@@ -39,6 +39,26 @@ def assert_same_bits(actual: NDArray[Any], expected: NDArray[Any], what: str = "
         )
 
 
+def gelu(isa: str, compute_type: str, x: Floats) -> Floats:
+    """Return the kernel's GELU of x [n], n a multiple of 16; a negative zero becomes zero.
+
+    It is not exposed by itself: x is the bias of a layer whose weights are zeros.
+    """
+    int8 = compute_type == "int8"
+    return _core.kernels.linear(
+        isa,
+        compute_type,
+        np.zeros((1, 16), np.float32),
+        np.zeros((len(x), 16), np.int8 if int8 else np.float32),
+        np.ones(len(x), np.float32) if int8 else None,
+        x,
+        None,
+        True,
+        (0, 1),
+        (0, len(x) // 16),
+    ).reshape(-1)
+
+
 def special_rows(width: int, seed: int = 0) -> Floats:
     """Return rows that are hard on a kernel: zeros of both signs, constants, outliers, subnormals.
 

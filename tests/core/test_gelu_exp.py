@@ -1,7 +1,6 @@
 """The core's own GELU and exp: how close they come, and what they are exactly at the edges.
 
-Neither is exposed by itself. GELU is seen through a float32 layer whose weights are the identity,
-exp through the attention of two tokens, where a probability is exp(s) / (1 + exp(s)).
+Exp is seen through the attention of two tokens, where a probability is exp(s) / (1 + exp(s)).
 """
 
 from __future__ import annotations
@@ -13,79 +12,73 @@ import pytest
 from numpy.typing import NDArray
 
 from bge_micro import _core
-from core.isas import SUPPORTED, Floats, assert_same_bits
+from core.isas import SUPPORTED, Floats, assert_same_bits, gelu
 
 Exact = NDArray[np.float64]
-WIDTH = 64
-
-
-def gelu(isa: str, x: Floats) -> Floats:
-    """Return the kernel's GELU of x [n], n a multiple of 64; a negative zero becomes zero."""
-    rows = x.reshape(-1, WIDTH)
-    identity, zeros = np.eye(WIDTH, dtype=np.float32), np.zeros(WIDTH, np.float32)
-    return _core.kernels.linear(
-        isa,
-        "float32",
-        rows,
-        identity,
-        None,
-        zeros,
-        None,
-        True,
-        (0, len(rows)),
-        (0, WIDTH // 16),
-    ).reshape(-1)
+COMPUTE_TYPES = ["int8", "float32"]
+# GELU from here up is x plus what it is from minus this down.
+BOUND = {"float32": 5.75, "int8": 4.5}
 
 
 def exact_gelu(x: Floats) -> Exact:
     return np.array([v * 0.5 * math.erfc(-v / math.sqrt(2)) for v in x.tolist()])
 
 
-def in_rows(values: list[float]) -> Floats:
-    """Fill up to whole rows with zeros."""
-    padded = values + [0.0] * (-len(values) % WIDTH)
-    return np.array(padded, np.float32)
+def dense_grid() -> Floats:
+    large_and_small = np.geomspace(1e-40, 1e30, 6_400)
+    ordinary = np.linspace(-7, 7, 64_000)
+    return np.concatenate([ordinary, large_and_small, -large_and_small]).astype(np.float32)
 
 
 def test_gelu_on_a_dense_grid(isa: str) -> None:
-    x = np.concatenate(
-        [
-            np.linspace(-7, 7, 64_000),
-            np.geomspace(1e-40, 1e30, 6_400),
-            -np.geomspace(1e-40, 1e30, 6_400),
-        ]
-    ).astype(np.float32)
-    y = gelu(isa, x)
-    error = np.abs(y - exact_gelu(x))
+    x = dense_grid()
+    error = np.abs(gelu(isa, "float32", x) - exact_gelu(x))
     assert (error <= 3e-7 * np.maximum(1, np.abs(x))).all()
     small = np.abs(x) < 1e-3  # where GELU is almost x / 2, the relative error counts too
     assert (error[small] <= 1e-5 * np.abs(x[small]) + 1e-44).all()
 
 
-def test_gelu_at_the_edges(isa: str) -> None:
-    zeros = gelu(isa, in_rows([0.0, -0.0]))
-    assert_same_bits(zeros, np.zeros(WIDTH, np.float32))
-    large = in_rows([6.0, 6.5, 7.25, 10.0, 1e3, 1e10, 1e30, float(np.finfo(np.float32).max)])
-    assert_same_bits(gelu(isa, large), large)
-    tail = gelu(isa, -large)[large > 0]
-    assert ((tail <= 0) & (tail > -1e-7)).all()
+def test_gelu_before_8_bits_on_a_dense_grid(isa: str) -> None:
+    """The error is small beside the step of any row that holds x: a 255th of its range."""
+    x = dense_grid()
+    error = np.abs(gelu(isa, "int8", x) - exact_gelu(x))
+    size = np.abs(x)
+    assert (error <= 7e-5 + 1e-7 * size).all()
+    assert (error <= 2.8e-4 * size + 1e-44).all()
+
+
+@pytest.mark.parametrize("compute_type", COMPUTE_TYPES)
+def test_gelu_at_the_edges(isa: str, compute_type: str) -> None:
+    zeros = np.tile(np.array([0.0, -0.0], np.float32), 8)
+    assert_same_bits(gelu(isa, compute_type, zeros), np.zeros(16, np.float32))
+    powers = [1, 1.125, 1.25, 1.5, 2, 1e2, 1e3, 1e10, 1e30]
+    large = np.resize(np.array(powers, np.float32) * np.float32(BOUND[compute_type]), 16)
+    large[-1] = np.finfo(np.float32).max
+    tail = gelu(isa, compute_type, -large)
     assert len(set(tail.tolist())) == 1
+    assert -7e-5 < tail[0] < 0
+    assert_same_bits(gelu(isa, compute_type, large), large + tail)
+    if compute_type == "float32":
+        assert tail[0] > -1e-7
+        assert_same_bits(large + tail, large)  # too little to be seen
 
 
-def test_gelu_grows_where_it_should(isa: str) -> None:
+@pytest.mark.parametrize("compute_type", COMPUTE_TYPES)
+def test_gelu_grows_where_it_should(isa: str, compute_type: str) -> None:
     x = np.linspace(-0.7, 6, 6400, dtype=np.float32)
-    assert (np.diff(gelu(isa, x)) >= -2e-7).all()
+    assert (np.diff(gelu(isa, compute_type, x)) >= -2e-7).all()
 
 
-def test_gelu_has_the_same_bits_everywhere() -> None:
+@pytest.mark.parametrize("compute_type", COMPUTE_TYPES)
+def test_gelu_has_the_same_bits_everywhere(compute_type: str) -> None:
     rng = np.random.default_rng(0)
     x = rng.integers(0, 2**32, 64_000, dtype=np.uint32).view(np.float32)
     x[~np.isfinite(x)] = 0
     x = np.concatenate([x, rng.uniform(-6, 6, 128_000).astype(np.float32)])
-    expected = gelu("scalar", x)
+    expected = gelu("scalar", compute_type, x)
     assert np.isfinite(expected).all()
     for isa in SUPPORTED:
-        assert_same_bits(gelu(isa, x), expected, isa)
+        assert_same_bits(gelu(isa, compute_type, x), expected, isa)
 
 
 def two_token_attention(isa: str, compute_type: str, distances: Floats, place: int = 1) -> Exact:
