@@ -124,11 +124,14 @@ BGE_INLINE void paired_tile(const typename Dot::Code* codes, std::size_t stride,
   }
 }
 
+// Tiles hold what they read by value: behind references a compiler reads it anew after each store
+// of sums, which might be to the same place (GCC: a fifth more time for the products with keys).
+
 // Integer sums of codes times weights, as they are: without zero points, scales and bias.
 template <class Dot>
 struct ProductTile {
-  const Operand& input;
-  const PackedLinear& weights;
+  Operand input;
+  PackedLinear weights;
   std::int32_t* sums;  // [rows][stride], from first_row and first_panel on
   std::size_t stride;
   int first_row = 0;
@@ -163,8 +166,8 @@ struct ProductTile {
 
 template <class Isa, class Dot>
 struct Int8Tile {
-  const Operand& input;
-  const PackedLinear& weights;
+  Operand input;
+  PackedLinear weights;
   Epilogue epilogue;
   float* out;  // [rows][stride]
   std::size_t stride;
@@ -191,20 +194,21 @@ struct Int8Tile {
     const I column_sums = Isa::iload(weights.column_sums + column);
     const F scales = Isa::load(weights.scales + column);
     const F bias = Isa::load(weights.bias + column);
-    for (int row = rows.begin; row < rows.end; ++row, sums += sum_stride) {
+    float* to = out + static_cast<std::size_t>(rows.begin) * stride + column;
+    for (int row = rows.begin; row < rows.end; ++row, sums += sum_stride, to += stride) {
       const I correction = Isa::imul(Isa::isplat(input.zero_point[row]), column_sums);
       const F scale = Isa::mul(Isa::splat(input.scale[row]), scales);
       F y = Isa::fma(Isa::to_float(Isa::isub(Isa::iload(sums), correction)), scale, bias);
       if (epilogue == Epilogue::kBiasGelu) y = gelu_for_codes<Isa>(y);
-      Isa::store(out + static_cast<std::size_t>(row) * stride + column, y);
+      Isa::store(to, y);
     }
   }
 };
 
 template <class Isa>
 struct FloatTile {
-  const Operand& input;
-  const PackedLinear& weights;
+  Operand input;
+  PackedLinear weights;
   Epilogue epilogue;
   float* out;  // [rows][stride]
   std::size_t stride;
