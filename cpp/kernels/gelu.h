@@ -16,6 +16,11 @@ BGE_INLINE typename Isa::F not_positive(typename Isa::F x, float bound) {
   return Isa::max(negative, Isa::splat(bound));
 }
 
+template <class Isa>
+BGE_INLINE typename Isa::F add_tail(typename Isa::F x, typename Isa::F n, typename Isa::F phi) {
+  return Isa::fma(n, phi, Isa::max(x, Isa::splat(0.0f)));
+}
+
 // Phi is a polynomial of degree 7, three times squared and shifted. Absolute error below
 // 1.8e-7 * max(1, |x|); gelu(0) = 0; x itself from 5.75 up; the constant -7.4e-8 from -5.75 down
 // and for NaN. Rejected: erf as a rational function (two operations more and a division), as a
@@ -34,7 +39,7 @@ BGE_INLINE typename Isa::F gelu(typename Isa::F x) {
   p = Isa::fma(p, p, Isa::splat(0x1.508904p-10f));
   p = Isa::fma(p, p, Isa::splat(-0x1.664eep-13f));
   p = Isa::mul(p, p);
-  return Isa::fma(n, p, Isa::max(x, Isa::splat(0.0f)));
+  return add_tail<Isa>(x, n, p);
 }
 
 // For rows that are rounded to 8 bits next. Error below 7e-5 and below 2.8e-4 |x|, so at most a
@@ -52,7 +57,7 @@ BGE_INLINE typename Isa::F gelu_for_codes(typename Isa::F x) {
   p = Isa::fma(p, p, Isa::splat(0x1.5792dap-4f));
   p = Isa::fma(p, p, Isa::splat(-0x1.f14208p-9f));
   p = Isa::mul(p, p);
-  return Isa::fma(n, p, Isa::max(x, Isa::splat(0.0f)));
+  return add_tail<Isa>(x, n, p);
 }
 
 }  // namespace

@@ -67,6 +67,10 @@ class AlignedBuffer {
     return kAlignment;
   }
   void release() {
+#if defined(__linux__)
+    // The allocator may keep the pages, for small blocks that must not grow to huge pages.
+    if (bytes_ >= kHugePage) ::madvise(data_, bytes_, MADV_NOHUGEPAGE);
+#endif
     ::operator delete(std::exchange(data_, nullptr), std::align_val_t{alignment_of(bytes_)});
     bytes_ = 0;
   }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import subprocess
@@ -66,6 +67,9 @@ def test_packed_weights_ask_for_huge_pages() -> None:
     assert asked_for_huge_pages() - before >= packed // huge_page * huge_page > 0
     model.encode("a few words")  # a short text's workspace is small
     assert model.memory_usage().workspaces < huge_page
+    del model
+    gc.collect()
+    assert asked_for_huge_pages() <= before
 
 
 def test_workspaces_depend_on_the_longest_text_not_on_how_many(model: SentenceTransformer) -> None:
