@@ -7,7 +7,8 @@
 namespace bge {
 namespace {
 
-// GELU(x) = max(x, 0) + n Phi(n) for n = -|x|, which stays where it is below some bound.
+// Both: GELU(x) = max(x, 0) + n Phi(n) with n = max(-|x|, bound), the bound being where n Phi(n) is
+// as good as zero.
 template <class Isa>
 BGE_INLINE typename Isa::F not_positive(typename Isa::F x, float bound) {
   constexpr std::int32_t kSign = static_cast<std::int32_t>(0x80000000u);

@@ -47,10 +47,7 @@ class AlignedBuffer {
     const std::size_t rounded = round_up(bytes, alignment);
     data_ = ::operator new(rounded, std::align_val_t{alignment});
     bytes_ = rounded;
-#if defined(__linux__)
-    // A wish: where it cannot be granted the pages are small ones.
-    if (bytes_ >= kHugePage) ::madvise(data_, bytes_, MADV_HUGEPAGE);
-#endif
+    ask_for_huge_pages(true);
   }
 
   template <class T>
@@ -67,12 +64,15 @@ class AlignedBuffer {
     return kAlignment;
   }
   void release() {
-#if defined(__linux__)
-    // The allocator may keep the pages, for small blocks that must not grow to huge pages.
-    if (bytes_ >= kHugePage) ::madvise(data_, bytes_, MADV_NOHUGEPAGE);
-#endif
+    ask_for_huge_pages(false);  // the allocator may keep the memory, for small blocks
     ::operator delete(std::exchange(data_, nullptr), std::align_val_t{alignment_of(bytes_)});
     bytes_ = 0;
+  }
+  // A wish: where it cannot be granted, pages are small ones.
+  void ask_for_huge_pages([[maybe_unused]] bool wanted) const {
+#if defined(__linux__)
+    if (bytes_ >= kHugePage) ::madvise(data_, bytes_, wanted ? MADV_HUGEPAGE : MADV_NOHUGEPAGE);
+#endif
   }
 
   void* data_ = nullptr;
