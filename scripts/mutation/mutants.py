@@ -79,6 +79,8 @@ MUTANTS = [
     Mutant(EXP, "kIntegerMagicBits = 0x4b400000", "kIntegerMagicBits = 0x4b400001"),
     Mutant(GELU, "0x1.d52d1ap-1f", "0x1.d52d1cp-1f"),
     Mutant(GELU, "(x, -5.75f)", "(x, -5.5f)"),
+    Mutant(GELU, "0x1.975a94p-5f", "0x1.975c94p-5f"),
+    Mutant(GELU, "(x, -4.5f)", "(x, -4.25f)"),
     Mutant(GELU, "Isa::max(x, Isa::splat(0.0f))", "x"),
     Mutant(GELU, "0x80000000u", "0x00000000u"),
     Mutant(LINEAR, "row < rows.end; --tiles", "row < rows.end - 1; --tiles"),
