@@ -27,6 +27,7 @@ served = pytest.mark.skipif(
     "name",
     [
         pytest.param("safetensors", marks=linux),
+        pytest.param("offsets", marks=linux),
         "settings",
         "tokenizer",
         pytest.param("server", marks=served),

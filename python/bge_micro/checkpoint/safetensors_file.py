@@ -70,12 +70,16 @@ class TensorFile(Mapping[str, NDArray[Any]]):
     Attributes:
         path: The file.
         infos: The checked header, by tensor name.
+        metadata: The header's free text, by key.
     """
 
-    def __init__(self, path: Path, infos: dict[str, TensorInfo], data: memoryview) -> None:
+    def __init__(
+        self, path: Path, infos: dict[str, TensorInfo], metadata: dict[str, str], data: memoryview
+    ) -> None:
         """Take a checked header and the data part; use `open_tensors` to make one."""
         self.path = path
         self.infos = infos
+        self.metadata = metadata
         self._data = data
 
     def __getitem__(self, name: str) -> NDArray[Any]:
@@ -119,7 +123,8 @@ def open_tensors(path: str | Path, mmap: bool = False) -> TensorFile:
     path = Path(path)
     content = _file_content(path, mmap)
     header, data = _split(path, content)
-    return TensorFile(path, _check_header(path, header, len(data)), data)
+    metadata = _check_metadata(path, header.pop("__metadata__", {}))
+    return TensorFile(path, _check_header(path, header, len(data)), metadata, data)
 
 
 def _file_content(path: Path, map_file: bool) -> memoryview:
@@ -164,10 +169,13 @@ def _split(path: Path, content: memoryview) -> tuple[dict[str, Any], memoryview]
     return parse_json(text, f"{path}, header"), content[_LENGTH_BYTES + length :]
 
 
-def _check_header(path: Path, header: dict[str, Any], data_bytes: int) -> dict[str, TensorInfo]:
-    metadata = header.pop("__metadata__", {})
+def _check_metadata(path: Path, metadata: Any) -> dict[str, str]:
     if not isinstance(metadata, dict) or not all(isinstance(v, str) for v in metadata.values()):
         raise CheckpointError(f"{path}: __metadata__ must map strings to strings.")
+    return metadata
+
+
+def _check_header(path: Path, header: dict[str, Any], data_bytes: int) -> dict[str, TensorInfo]:
     infos = {name: _check_entry(f"{path}, tensor {name!r}", e) for name, e in header.items()}
     _check_coverage(path, infos, data_bytes)
     return infos

@@ -100,14 +100,14 @@ def read_tensors(stored: Mapping[str, StoredTensor], config: EncoderConfig, wher
     missing = sorted(shapes.keys() - stored.keys())
     if missing:
         raise CheckpointError(
-            f"{where}: {_listed(missing)} missing, though config.json asks for "
+            f"{where}: {listed(missing)} missing, though config.json asks for "
             f"{config.layers} layers; weights and config do not belong together, "
             "or the file is incomplete."
         )
     unknown = sorted(stored.keys() - shapes.keys())
     if unknown:
         raise CheckpointError(
-            f"{where}: {_listed(unknown)} not part of a BERT encoder of "
+            f"{where}: {listed(unknown)} not part of a BERT encoder of "
             f"{config.layers} layers; expected only the tensors that config.json implies."
         )
     for name, shape in shapes.items():
@@ -132,7 +132,7 @@ class _ArrayFile(TensorFile):
     def __init__(self, path: Path, arrays: Tensors) -> None:
         names = {"float32": "F32", "int8": "I8"}
         infos = {n: TensorInfo(names[a.dtype.name], a.shape, 0, 0) for n, a in arrays.items()}
-        super().__init__(path, infos, memoryview(b""))
+        super().__init__(path, infos, {}, memoryview(b""))
         self._arrays = arrays
 
     def __getitem__(self, name: str) -> NDArray[Any]:
@@ -228,7 +228,7 @@ def _check_shared_factors(
             )
 
 
-def _listed(names: list[str], most: int = 5) -> str:
+def listed(names: list[str], most: int = 5) -> str:
     """Name the first tensors: "tensors 'a', 'b' and 3 more are"."""
     more = f" and {len(names) - most} more" if len(names) > most else ""
     plural, verb = ("s", "are") if len(names) > 1 else ("", "is")

@@ -12,7 +12,7 @@ from bge_micro.cli.texts import read_calibration_texts
 # As the library's, for the same reason as those in parser.py.
 POOLINGS = ("mean", "cls", "max", "mean_sqrt_len_tokens")
 
-_FOR_EXPORTS = ("vocab", "official")
+_FOR_EXPORTS = ("vocab", "offsets", "official")
 _FOR_FILES = ("pooling", "normalize", "max_seq_length")
 _SET_BY_OFFICIAL = (*_FOR_FILES, "repo_id", "revision", "compute_type", "calibrate")
 
@@ -65,6 +65,12 @@ def add_command(commands: argparse._SubParsersAction[Any]) -> None:
         "--vocab", metavar="FILE", help="the model's vocab.txt or tokenizer.json; needed"
     )
     exports.add_argument(
+        "--offsets",
+        metavar="FILE",
+        help="a .safetensors file that says where in its cell of the 8-bit export each weight of "
+        "the original lies: makes a better model than the export's",
+    )
+    exports.add_argument(
         "--official",
         action="store_true",
         help="check that SOURCE is the export that bge-micro bundles, and make that folder",
@@ -113,6 +119,7 @@ def _convert_export(arguments: argparse.Namespace) -> None:
         raise UsageError("an ONNX export holds no vocabulary: give --vocab FILE")
     if arguments.official:
         _refuse(arguments, _SET_BY_OFFICIAL, "is already said by --official")
+        _refuse(arguments, ("offsets",), "makes another model than --official does")
     from bge_micro.convert import convert_onnx, make_bundle
 
     if arguments.official:
@@ -128,6 +135,7 @@ def _convert_export(arguments: argparse.Namespace) -> None:
         pooling=arguments.pooling or "mean",
         normalize=bool(arguments.normalize),
         max_seq_length=arguments.max_seq_length,
+        offsets_path=arguments.offsets,
         **common,
     )
 

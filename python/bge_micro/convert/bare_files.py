@@ -15,6 +15,7 @@ from bge_micro.checkpoint.tensors import Tensors
 from bge_micro.convert.convert import check_options, in_compute_type
 from bge_micro.convert.folder_writer import FolderContents, License, write_folder
 from bge_micro.convert.gguf_reader import read_gguf
+from bge_micro.convert.offsets import add_offsets
 from bge_micro.convert.onnx_reader import read_onnx
 from bge_micro.convert.provenance import readme
 from bge_micro.tokenization import Tokenizer, read_tokenizer, read_vocab, uncased_tokenizer
@@ -34,11 +35,13 @@ def convert_onnx(
     license: License | None = None,
     compute_type: str = "int8",
     calibration_texts: Sequence[str] | None = None,
+    offsets_path: str | Path | None = None,
 ) -> Path:
     """Convert an ONNX export of a BERT encoder, in floats or dynamically quantised.
 
     Quantised linear layers' integers stay exactly the export's, unless their zero points are not in
-    the middle; an export's one scale a matrix is repeated for every output channel.
+    the middle; an export's one scale a matrix is repeated for every output channel. With offsets
+    the model is that of their float weights.
 
     Args:
         onnx_path: The export.
@@ -54,6 +57,8 @@ def convert_onnx(
         license: License of the weights.
         compute_type: As for `convert_folder`.
         calibration_texts: As for `convert_folder`.
+        offsets_path: A file that says where in its cell of the export each weight of the original
+            lies; see `bge_micro.convert.offsets`.
 
     Returns:
         The folder.
@@ -61,13 +66,15 @@ def convert_onnx(
     Raises:
         ImportError: The onnx package is not installed.
         MissingFileError: A file is missing.
-        CheckpointError: The export is not of the expected kind, or the vocabulary not its own.
+        CheckpointError: The export is not of the expected kind, or vocabulary or offsets are not
+            its own.
         ValueError: An option is unknown or out of range, or the vocabulary is malformed.
         FileExistsError: There is something at `out_folder` already.
     """
     onnx_path, vocab_path = Path(onnx_path), Path(vocab_path)
     check_options(pooling, compute_type)
-    config, tensors = read_onnx(onnx_path)
+    model = read_onnx(onnx_path)
+    config = model.config
     source = {
         "repo_id": repo_id,
         "revision": revision,
@@ -75,12 +82,16 @@ def convert_onnx(
         "sha256": file_sha256(onnx_path),
         "vocab_sha256": file_sha256(vocab_path),
     }
+    if offsets_path is not None:
+        offsets_path = Path(offsets_path)
+        model = add_offsets(model, onnx_path, offsets_path)
+        source |= {"offsets_file": offsets_path.name, "offsets_sha256": file_sha256(offsets_path)}
     if vocab_path.suffix == ".json":
         tokenizer = _tokenizer_of_file(vocab_path, config)
     else:
         tokenizer = _tokenizer_of_vocab(read_vocab(vocab_path), config, vocab_path)
     contents = _contents_of_file(
-        config, tensors, tokenizer, pooling, normalize, max_seq_length, source, license
+        config, model.tensors, tokenizer, pooling, normalize, max_seq_length, source, license
     )
     return write_folder(out_folder, in_compute_type(contents, compute_type, calibration_texts))
 

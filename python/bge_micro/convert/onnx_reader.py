@@ -15,9 +15,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bge_micro.checkpoint.config import EncoderConfig, parse_config
-from bge_micro.checkpoint.tensors import WORDS, Tensors, check_arrays
+from bge_micro.checkpoint.tensors import WORDS, check_arrays
 from bge_micro.convert.onnx_graph import OnnxGraph, Origin, attribute
 from bge_micro.convert.onnx_heads import head_size
+from bge_micro.convert.onnx_model import OnnxModel, Quantised
 from bge_micro.convert.onnx_parts import (
     INTEGER_PRODUCTS,
     LinearPart,
@@ -39,15 +40,14 @@ _FUSED_ATTENTION = ("MultiHeadAttention", "Attention")
 _SHAPING = {"Reshape", "Transpose", "Unsqueeze", "Squeeze", "Concat", "Mul", "Div", *_MOVING}
 
 
-def read_onnx(path: Path) -> tuple[EncoderConfig, Tensors]:
+def read_onnx(path: Path) -> OnnxModel:
     """Read an ONNX export.
 
     Args:
         path: The file.
 
     Returns:
-        The encoder's sizes, and its tensors under their BERT names, sorted. Quantised matrices are
-        the integers of the export where they are symmetric and so fit the format, else floats.
+        What it holds.
 
     Raises:
         ImportError: The onnx package is not installed.
@@ -77,8 +77,9 @@ class _Reader:
         self.stops = {*self.linear_of, *self.norm_of}
         self.heads: set[int] = set()
         self.tensors: dict[str, NDArray[Any]] = {}
+        self.quantised: dict[str, Quantised] = {}
 
-    def read(self) -> tuple[EncoderConfig, Tensors]:
+    def read(self) -> OnnxModel:
         layers, rest = divmod(len(self.norms) - 1, 2)
         if layers < 1 or rest:
             raise self.graph.error(
@@ -89,7 +90,9 @@ class _Reader:
         for layer in range(layers):
             self._read_layer(f"encoder.layer.{layer}", *self.norms[2 * layer : 2 * layer + 3])
         config = self._config(layers)
-        return config, check_arrays(self.tensors, config, self.graph.path)
+        return OnnxModel(
+            config, check_arrays(self.tensors, config, self.graph.path), self.quantised
+        )
 
     def _read_layer(self, name: str, before: NormPart, middle: NormPart, after: NormPart) -> None:
         output = self._residual(middle, before, f"{name}.attention.output")
@@ -240,6 +243,7 @@ class _Reader:
         centred, scale = dequantised(self.graph, table.name, table.scale, table.zero_point)
         if scale.size != 1:
             raise self.graph.error(f"tensor {table.name!r} has {scale.size} scales, expected one")
+        self.quantised[f"{name}.weight"] = Quantised(centred, scale)
         if name == WORDS and centred.min() >= -128 and centred.max() <= 127 and scale[0] > 0:
             self.tensors[f"{name}.weight"] = centred.astype(np.int8)
             self.tensors[f"{name}.scale"] = scale.copy()
@@ -252,6 +256,7 @@ class _Reader:
         self.tensors[f"{name}.bias"] = bias
         if weights.scale is not None:
             self.tensors[f"{name}.weight_scale"] = weights.scale
+            self.quantised[f"{name}.weight"] = Quantised(weights.values, weights.scale)
 
     def _take_norm(self, name: str, norm: NormPart) -> None:
         self.tensors[f"{name}.weight"], self.tensors[f"{name}.bias"] = norm.weight, norm.bias
