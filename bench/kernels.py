@@ -113,11 +113,11 @@ def _linear(isa: str, compute: str, rows: int, inner: int, outer: int) -> Run:
 
 
 def _attention(isa: str, compute: str, tokens: int) -> Run:
-    from bge_micro._core import kernels
+    from bge_micro._core import layers
 
     rng = np.random.default_rng(0)
     qkv = rng.standard_normal((tokens, 3 * HIDDEN), np.float32)
 
     return lambda n: [
-        seconds_of(lambda: kernels.attention(isa, compute, qkv, HEADS)) for _ in range(n)
+        seconds_of(lambda: layers.attention(isa, compute, qkv, HEADS)) for _ in range(n)
     ]

@@ -173,9 +173,9 @@ void Engine::check(const Request& request) const {
     }
   }
   for (std::int64_t i = 0; i < batch.total(); ++i) {
-    if (batch.ids[i] < 0 || batch.ids[i] >= config.vocabulary) {
+    if (batch.ids[i] < 0 || batch.ids[i] >= config.vocab) {
       refuse("token id " + std::to_string(batch.ids[i]) + " at position " + std::to_string(i) +
-             " is outside the vocabulary of " + std::to_string(config.vocabulary));
+             " is outside the vocabulary of " + std::to_string(config.vocab));
     }
   }
 }

@@ -4,14 +4,13 @@
 #include <array>
 #include <atomic>
 #include <memory>
-#include <stdexcept>
 #include <string>
 
 #include "kernels/table.h"
 #include "model/pack.h"
 #include "model/ragged.h"
-#include "model/stop.h"
 #include "model/workspace.h"
+#include "parallel/stop.h"
 
 namespace bge {
 
@@ -30,11 +29,6 @@ struct Request {
   std::size_t row_bytes = 0;
   float* token_embeddings = nullptr;  // [total tokens][hidden], or null
   int threads = 1;
-};
-
-// Thrown when Stop's question was answered with yes; what was written so far is undefined.
-struct Stopped : std::runtime_error {
-  Stopped() : std::runtime_error("stopped") {}
 };
 
 // Any number of threads may call encode() on one engine at once.

@@ -1,5 +1,7 @@
+#include <tuple>
+
+#include "bindings/choices.h"
 #include "bindings/register.h"
-#include "engine.h"
 #include "isa/dispatch.h"
 #include "parallel/float_mode.h"
 #include "parallel/parallel.h"
@@ -17,12 +19,27 @@ class FloatModeScope {
   std::optional<bge::FloatMode> mode_;
 };
 
+// The names of every choice, by the argument that takes one of them.
+py::dict choices() {
+  py::dict names;
+  const auto add = [&](const auto& choice) {
+    py::list list;
+    for (const auto& [name, value] : choice.all) list.append(name);
+    names[choice.what] = py::tuple(list);
+  };
+  std::apply([&](const auto&... choice) { (add(choice), ...); },
+             std::tie(bge::kComputeTypes, bge::kPoolings, bge::kPrecisions, bge::kElements,
+                      bge::kMetrics));
+  return names;
+}
+
 }  // namespace
 
 PYBIND11_MODULE(_core, module, py::mod_gil_not_used()) {
   module.doc() = "The C++ core of bge_micro: private, its interface may change at any time.";
   module.attr("numerics_version") = bge::kNumericsVersion;
   module.attr("parallel_backend") = bge::parallel_backend();
+  module.attr("choices") = choices();
   module.def(
       "instruction_sets",
       [] {
@@ -39,7 +56,8 @@ PYBIND11_MODULE(_core, module, py::mod_gil_not_used()) {
       .def(py::init<>())
       .def("__enter__", &FloatModeScope::enter)
       .def("__exit__", &FloatModeScope::exit);
-  bge::register_model(module);
+  bge::register_engine(module);
+  bge::register_layers(module);
   bge::register_kernels(module);
   bge::register_search(module);
 }

@@ -9,7 +9,8 @@
 
 namespace bge {
 
-void register_model(pybind11::module_& module);
+void register_engine(pybind11::module_& module);
+void register_layers(pybind11::module_& module);
 void register_kernels(pybind11::module_& module);
 void register_search(pybind11::module_& module);
 

@@ -1,5 +1,5 @@
 // Exact search: arrays in and out, the GIL released, errors mapped; no arithmetic.
-#include "bindings/convert.h"
+#include "bindings/choices.h"
 #include "bindings/register.h"
 #include "isa/dispatch.h"
 #include "search/top_k.h"
@@ -8,18 +8,6 @@ namespace py = pybind11;
 
 namespace bge {
 namespace {
-
-Element to_element(const std::string& name) {
-  return by_name<Element>("element", name,
-                          {{"float32", Element::kFloat32},
-                           {"int8", Element::kInt8},
-                           {"uint8", Element::kUint8},
-                           {"bits", Element::kBits}});
-}
-
-Metric to_metric(const std::string& name) {
-  return by_name<Metric>("metric", name, {{"dot", Metric::kDot}, {"cosine", Metric::kCosine}});
-}
 
 void check_rows(const py::array& array, const char* name, Element element) {
   const bool fits = array.ndim() == 2 && (array.flags() & py::array::c_style) != 0 &&
@@ -34,8 +22,8 @@ py::tuple search(const py::array& queries, const py::array& rows, std::int64_t k
                  const std::string& element, const std::string& metric, int threads,
                  const std::string& isa) {
   Search search;
-  search.element = to_element(element);
-  search.metric = to_metric(metric);
+  search.element = kElements.parse(element);
+  search.metric = kMetrics.parse(metric);
   search.threads = threads;
   check_rows(queries, "queries", search.element);
   check_rows(rows, "rows", search.element);

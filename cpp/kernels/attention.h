@@ -10,7 +10,7 @@
 #pragma once
 
 #include "kernels/lanes.h"
-#include "kernels/scratch.h"
+#include "memory/bump_allocator.h"
 
 namespace bge {
 namespace {
@@ -33,15 +33,15 @@ BGE_INLINE void for_query_groups(int tokens, const Body& body) {
 // The kernels of the table, for an Attention that carves its buffers out of scratch memory.
 template <class Attention>
 std::size_t attention_scratch(int tokens, int head_size) {
-  Carver carver(nullptr);
-  Attention(tokens, head_size, carver);
-  return carver.used();
+  BumpAllocator memory(nullptr);
+  Attention(tokens, head_size, memory);
+  return memory.used();
 }
 
 template <class Attention>
 void attention(const HeadTask& task, void* scratch) {
-  Carver carver(scratch);
-  Attention(task.tokens, task.head_size, carver).run(task);
+  BumpAllocator memory(scratch);
+  Attention(task.tokens, task.head_size, memory).run(task);
 }
 
 }  // namespace

@@ -21,15 +21,15 @@ struct FloatAttention {
   float* queries;      // [kQueryRows][head size], times 1 / sqrt(head size)
   float* scores;       // [kQueryRows][padded]
 
-  FloatAttention(int tokens, int head_size, Carver& carver) {
+  FloatAttention(int tokens, int head_size, BumpAllocator& memory) {
     const std::size_t keys = static_cast<std::size_t>(padded_keys(tokens));
     const std::size_t size = static_cast<std::size_t>(head_size);
-    key_steps = carver.take<float>(keys * size);
-    key_mask = carver.take<float>(keys);
-    value_steps = carver.take<float>(static_cast<std::size_t>(tokens) * size);
-    value_bias = carver.take<float>(size);
-    queries = carver.take<float>(kQueryRows * size);
-    scores = carver.take<float>(kQueryRows * keys);
+    key_steps = memory.take<float>(keys * size);
+    key_mask = memory.take<float>(keys);
+    value_steps = memory.take<float>(static_cast<std::size_t>(tokens) * size);
+    value_bias = memory.take<float>(size);
+    queries = memory.take<float>(kQueryRows * size);
+    scores = memory.take<float>(kQueryRows * keys);
   }
 
   void pack_keys(const float* keys, std::size_t stride, int tokens, int head_size) const {

@@ -51,22 +51,22 @@ struct Int8Attention {
   std::int32_t* level_zeros;   // [kQueryRows], how the level 0 is stored
   std::int32_t* is_key;        // [16]: of the last 16 keys, -1 for real ones, 0 for padding
 
-  Int8Attention(int tokens, int head_size, Carver& carver) {
+  Int8Attention(int tokens, int head_size, BumpAllocator& memory) {
     const std::size_t keys = static_cast<std::size_t>(padded_keys(tokens));
     const std::size_t size = static_cast<std::size_t>(head_size);
-    key_steps = carver.take<unsigned char>(keys * size);
-    key_scales = carver.take<float>(size);
-    value_steps = carver.take<unsigned char>(keys * size);
-    value_scales = carver.take<float>(size);
-    value_means = carver.take<float>(size);
-    value_sums = carver.take<std::int32_t>(size);
-    query_codes = carver.take<QueryCode>(kQueryRows * size);
-    query_scales = carver.take<float>(kQueryRows);
-    scores = carver.take<std::int32_t>(kQueryRows * keys);
-    levels = carver.take<LevelCode>(kQueryRows * keys);
-    level_scales = carver.take<float>(kQueryRows);
-    level_zeros = carver.take<std::int32_t>(kQueryRows);
-    is_key = carver.take<std::int32_t>(kLanes);
+    key_steps = memory.take<unsigned char>(keys * size);
+    key_scales = memory.take<float>(size);
+    value_steps = memory.take<unsigned char>(keys * size);
+    value_scales = memory.take<float>(size);
+    value_means = memory.take<float>(size);
+    value_sums = memory.take<std::int32_t>(size);
+    query_codes = memory.take<QueryCode>(kQueryRows * size);
+    query_scales = memory.take<float>(kQueryRows);
+    scores = memory.take<std::int32_t>(kQueryRows * keys);
+    levels = memory.take<LevelCode>(kQueryRows * keys);
+    level_scales = memory.take<float>(kQueryRows);
+    level_zeros = memory.take<std::int32_t>(kQueryRows);
+    is_key = memory.take<std::int32_t>(kLanes);
   }
 
   // Steps come in pairs.

@@ -50,8 +50,7 @@ void add_norm(const LayerNorm& norm, const float* y, int rows, float* x) {
 template <class Isa>
 void embed(const EmbeddingTables& tables, const std::int32_t* ids, Range positions, float* out) {
   using F = typename Isa::F;
-  const LayerNorm norm{tables.norm_weight, tables.norm_bias, tables.norm_epsilon, tables.hidden};
-  const std::size_t hidden = static_cast<std::size_t>(tables.hidden);
+  const std::size_t hidden = static_cast<std::size_t>(tables.norm.width);
   for (int t = positions.begin; t < positions.end; ++t, ++ids, out += hidden) {
     const std::size_t word = static_cast<std::size_t>(*ids) * hidden;
     const float* position = tables.positions + static_cast<std::size_t>(t) * hidden;
@@ -63,7 +62,7 @@ void embed(const EmbeddingTables& tables, const std::int32_t* ids, Range positio
                         : Isa::add(Isa::load(tables.words_float + word + c), place);
       return Isa::add(sum, Isa::load(tables.token_type + c));
     };
-    normalize_row<Isa>(norm, sum_of_tables, out);
+    normalize_row<Isa>(tables.norm, sum_of_tables, out);
   }
 }
 

@@ -1,4 +1,4 @@
-// Linear layers over packed panels (model/packed.h): the kernels where the time goes.
+// Linear layers over packed panels (kernels/packed.h): the kernels where the time goes.
 //
 // Order of work: panels outermost, rows inside, the inner dimension innermost. A panel (or a pair)
 // of one layer stays in L1 or L2 while every row of the block passes it, so the weights stream

@@ -7,7 +7,7 @@
 #include <cstddef>
 #include <cstdint>
 
-#include "model/packed.h"
+#include "kernels/packed.h"
 
 namespace bge {
 
@@ -15,25 +15,21 @@ enum class Epilogue { kBias, kBiasGelu };
 enum class Pooling { kMean, kCls, kMax, kMeanSqrtLen };
 enum class Precision { kFloat32, kInt8, kUint8, kBinary, kUbinary };
 
-// The embedding tables and the LayerNorm that follows them. Either words_int8 or words_float.
-struct EmbeddingTables {
-  const std::int8_t* words_int8 =
-      nullptr;  // [vocab][hidden], no alignment; value = q * words_scale
-  float words_scale = 0.0f;
-  const float* words_float = nullptr;  // [vocab][hidden]
-  const float* positions = nullptr;    // [positions][hidden]
-  const float* token_type = nullptr;   // [hidden]: row 0, the only type a single text has
-  const float* norm_weight = nullptr;  // [hidden]
-  const float* norm_bias = nullptr;    // [hidden]
-  float norm_epsilon = 0.0f;
-  int hidden = 0;
-};
-
 struct LayerNorm {
   const float* weight = nullptr;  // [width]
   const float* bias = nullptr;    // [width]
   float epsilon = 0.0f;
   int width = 0;
+};
+
+// The embedding tables and the LayerNorm of their sum. Either words_int8 or words_float is null.
+struct EmbeddingTables {
+  const std::int8_t* words_int8 = nullptr;  // [vocab][hidden], any alignment: q * words_scale
+  float words_scale = 0.0f;
+  const float* words_float = nullptr;  // [vocab][hidden]
+  const float* positions = nullptr;    // [positions][hidden]
+  const float* token_type = nullptr;   // [hidden]: row 0, the only type a single text has
+  LayerNorm norm;                      // of hidden features
 };
 
 // Where the prepared rows of a linear's input go; capacity is the caller's business.

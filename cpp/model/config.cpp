@@ -3,7 +3,7 @@
 #include <stdexcept>
 #include <string>
 
-#include "model/packed.h"
+#include "kernels/packed.h"
 
 namespace bge {
 namespace {
@@ -20,16 +20,16 @@ void check_config(const Config& c) {
   const std::string width = "a positive multiple of 64, at most " + std::to_string(kMaxInner);
   const auto good_width = [](int n) { return n > 0 && n <= kMaxInner && n % 64 == 0; };
   require(c.layers > 0, "layers", c.layers, "a positive number");
-  require(good_width(c.hidden), "hidden size", c.hidden, width);
-  require(good_width(c.intermediate), "intermediate size", c.intermediate, width);
-  require(c.heads > 0 && c.hidden % c.heads == 0, "number of heads", c.heads,
-          "a divisor of the hidden size " + std::to_string(c.hidden));
-  require(c.head_size() % kLanes == 0, "head size", c.head_size(), "a multiple of 16");
-  require(c.vocabulary > 0, "vocabulary size", c.vocabulary, "a positive number");
+  require(good_width(c.hidden), "hidden", c.hidden, width);
+  require(good_width(c.intermediate), "intermediate", c.intermediate, width);
+  require(c.heads > 0 && c.hidden % c.heads == 0, "heads", c.heads,
+          "a divisor of hidden, " + std::to_string(c.hidden));
+  require(c.head_size() % kLanes == 0, "hidden / heads", c.head_size(), "a multiple of 16");
+  require(c.vocab > 0, "vocab", c.vocab, "a positive number");
   // A position is one step of the inner dimension of the weighted values.
   require(c.positions > 0 && c.positions <= kMaxInner, "positions", c.positions,
           "1 to " + std::to_string(kMaxInner));
-  require(c.token_types > 0, "token types", c.token_types, "a positive number");
+  require(c.token_types > 0, "token_types", c.token_types, "a positive number");
 }
 
 }  // namespace bge

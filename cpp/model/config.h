@@ -1,17 +1,17 @@
-// The shape of a BERT encoder, as its config.json gives it.
+// The sizes of a BERT encoder, under the names of bge_micro.checkpoint.config.EncoderConfig.
 #pragma once
 
 namespace bge {
 
 struct Config {
   int layers = 0;
-  int hidden = 0;        // a multiple of 64
+  int hidden = 0;        // features of a token; a multiple of 64
   int heads = 0;         // hidden / heads is a multiple of 16
   int intermediate = 0;  // a multiple of 64
-  int vocabulary = 0;
-  int positions = 0;
-  int token_types = 0;
-  float norm_epsilon = 0.0f;
+  int vocab = 0;         // rows of the word embeddings
+  int positions = 0;     // rows of the position embeddings: the longest text in tokens
+  int token_types = 0;   // rows of the token type embeddings
+  float layer_norm_eps = 0.0f;
 
   int head_size() const { return hidden / heads; }
 };

@@ -4,9 +4,9 @@
 #include "kernels/table.h"
 #include "model/pack.h"
 #include "model/ragged.h"
-#include "model/stop.h"
 #include "model/workspace.h"
 #include "parallel/parallel.h"
+#include "parallel/stop.h"
 
 namespace bge {
 

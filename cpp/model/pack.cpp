@@ -3,38 +3,17 @@
 #include <cstring>
 #include <stdexcept>
 
+#include "memory/bump_allocator.h"
+
 namespace bge {
 namespace {
 
-// Hands out aligned pieces of the model's one block. A first pass with no memory measures it, a
-// second one, with the same calls, fills it.
-class Arena {
- public:
-  explicit Arena(unsigned char* memory) : memory_(memory) {}
-
-  template <class T>
-  T* take(std::size_t count) {
-    T* piece = memory_ ? reinterpret_cast<T*>(memory_ + used_) : nullptr;
-    used_ += round_up(count * sizeof(T));
-    return piece;
-  }
-  const float* copy(const float* from, int count) {
-    float* to = take<float>(static_cast<std::size_t>(count));
-    if (to) std::memcpy(to, from, static_cast<std::size_t>(count) * sizeof(float));
-    return to;
-  }
-  bool measuring() const { return memory_ == nullptr; }
-  std::size_t used() const { return used_; }
-
- private:
-  unsigned char* memory_;
-  std::size_t used_ = 0;
-};
-
+// Packs into the model's one block. A first pass without memory measures the block, a second one,
+// with the same calls, fills it.
 class Packer {
  public:
   Packer(bool int8, ByteForm form, unsigned char* memory, std::vector<ExtraMemory>& extras)
-      : int8_(int8), form_(form), arena_(memory), extras_(extras) {}
+      : int8_(int8), form_(form), memory_(memory), extras_(extras) {}
 
   // Several linears over one input become one, their outputs side by side.
   PackedLinear linear(std::initializer_list<const LinearWeights*> parts) {
@@ -44,14 +23,14 @@ class Packer {
     const std::size_t columns = static_cast<std::size_t>(outputs);
     const std::size_t weights = columns * static_cast<std::size_t>(first.in);
 
-    unsigned char* steps = arena_.take<unsigned char>(weights * (int8_ ? 1 : sizeof(float)));
-    float* bias = arena_.take<float>(columns);
-    float* scales = int8_ ? arena_.take<float>(columns) : nullptr;
-    std::int32_t* sums = int8_ ? arena_.take<std::int32_t>(columns) : nullptr;
+    unsigned char* steps = memory_.take<unsigned char>(weights * (int8_ ? 1 : sizeof(float)));
+    float* bias = memory_.take<float>(columns);
+    float* scales = int8_ ? memory_.take<float>(columns) : nullptr;
+    std::int32_t* sums = int8_ ? memory_.take<std::int32_t>(columns) : nullptr;
     const float* factor = nullptr;
-    if (int8_ && first.input_factor) factor = arena_.copy(first.input_factor, first.in);
+    if (int8_ && first.input_factor) factor = copy(first.input_factor, first.in);
     PackedLinear packed{first.in, outputs / kLanes, steps, sums, scales, bias, factor, {}};
-    if (arena_.measuring()) return packed;
+    if (memory_.measuring()) return packed;
 
     std::size_t column = 0;
     for (const LinearWeights* part : parts) {
@@ -74,14 +53,20 @@ class Packer {
   }
 
   LayerNorm norm(const NormWeights& w, int width, float epsilon) {
-    const float* weight = arena_.copy(w.weight, width);
-    const float* bias = arena_.copy(w.bias, width);
+    const float* weight = copy(w.weight, width);
+    const float* bias = copy(w.bias, width);
     return {weight, bias, epsilon, width};
   }
 
-  std::size_t used() const { return arena_.used(); }
+  std::size_t used() const { return memory_.used(); }
 
  private:
+  const float* copy(const float* from, int count) {
+    float* to = memory_.take<float>(static_cast<std::size_t>(count));
+    if (to) std::memcpy(to, from, static_cast<std::size_t>(count) * sizeof(float));
+    return to;
+  }
+
   static void check_int8(const LinearWeights& part, const LinearWeights& first) {
     if (!part.weight_int8) {
       throw std::invalid_argument("tensor '" + part.name +
@@ -134,19 +119,17 @@ class Packer {
 
   bool int8_;
   ByteForm form_;
-  Arena arena_;
+  BumpAllocator memory_;
   std::vector<ExtraMemory>& extras_;
 };
 
 std::size_t pack_layers(const EncoderWeights& weights, Packer packer, PackedModel& model) {
   const Config& config = model.config;
   const auto norm = [&](const NormWeights& w) {
-    return packer.norm(w, config.hidden, config.norm_epsilon);
+    return packer.norm(w, config.hidden, config.layer_norm_eps);
   };
   model.layers.clear();
-  const LayerNorm first = norm(weights.norm);
-  model.embeddings.norm_weight = first.weight;
-  model.embeddings.norm_bias = first.bias;
+  model.embeddings.norm = norm(weights.norm);
   for (const LayerWeights& w : weights.layers) {
     PackedLayer layer;
     layer.query_key_value = packer.linear({&w.query, &w.key, &w.value});
@@ -171,8 +154,6 @@ PackedModel pack_model(const Config& config, const EncoderWeights& weights, bool
   model.embeddings.words_float = weights.words_float;
   model.embeddings.positions = weights.positions;
   model.embeddings.token_type = weights.token_types;
-  model.embeddings.norm_epsilon = config.norm_epsilon;
-  model.embeddings.hidden = config.hidden;
   model.memory.reserve(pack_layers(weights, Packer(int8, form, nullptr, model.extras), model));
   pack_layers(weights, Packer(int8, form, model.memory.as<unsigned char>(), model.extras), model);
   return model;

@@ -1,11 +1,11 @@
-// Turns a checkpoint's tensors into the layouts of model/packed.h: the only writer of layouts for
+// Turns a checkpoint's tensors into the layouts of kernels/packed.h: the only writer of layouts for
 // weights (attention packs its keys and values itself).
 #pragma once
 
 #include <vector>
 
 #include "kernels/table.h"
-#include "model/aligned.h"
+#include "memory/aligned.h"
 #include "model/pack_paired.h"
 #include "model/weights.h"
 

@@ -4,7 +4,7 @@
 #include <cstdint>
 #include <vector>
 
-#include "model/packed.h"
+#include "kernels/packed.h"
 
 namespace bge {
 

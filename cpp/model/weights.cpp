@@ -74,7 +74,7 @@ EncoderWeights bind_weights(const Config& config, const TensorMap& tensors) {
   const int hidden = config.hidden;
   EncoderWeights weights;
   const std::string words = "embeddings.word_embeddings.weight";
-  const TensorView& table = binder.get(words, {config.vocabulary, hidden});
+  const TensorView& table = binder.get(words, {config.vocab, hidden});
   if (table.dtype == DType::kInt8) {
     weights.words_int8 = static_cast<const std::int8_t*>(table.data);
     weights.words_scale = *binder.floats("embeddings.word_embeddings.scale", {1});

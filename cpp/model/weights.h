@@ -44,9 +44,9 @@ struct LayerWeights {
 };
 
 struct EncoderWeights {
-  const std::int8_t* words_int8 = nullptr;  // [vocabulary][hidden]
+  const std::int8_t* words_int8 = nullptr;  // [vocab][hidden]
   float words_scale = 0.0f;
-  const float* words_float = nullptr;  // [vocabulary][hidden]
+  const float* words_float = nullptr;  // [vocab][hidden]
   const float* positions = nullptr;    // [positions][hidden]
   const float* token_types = nullptr;  // [token types][hidden]
   NormWeights norm;

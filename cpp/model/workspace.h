@@ -4,7 +4,7 @@
 #include <atomic>
 
 #include "kernels/table.h"
-#include "model/aligned.h"
+#include "memory/aligned.h"
 #include "model/config.h"
 
 namespace bge {

@@ -6,10 +6,9 @@
 #include <limits>
 #include <vector>
 
-#include "engine.h"
-#include "model/aligned.h"
-#include "model/stop.h"
+#include "memory/aligned.h"
 #include "parallel/float_mode.h"
+#include "parallel/stop.h"
 
 namespace bge {
 namespace {

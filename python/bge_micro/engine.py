@@ -70,17 +70,7 @@ class Engine:
             from bge_micro.quantize import quantize_checkpoint  # the bundled model needs none of it
 
             tensors = quantize_checkpoint(tensors, config)
-        shape = {
-            "layers": config.layers,
-            "hidden": config.hidden,
-            "heads": config.heads,
-            "intermediate": config.intermediate,
-            "vocabulary": config.vocab,
-            "positions": config.positions,
-            "token_types": config.token_types,
-            "norm_epsilon": config.layer_norm_eps,
-        }
-        self._core = _core.Model(shape, tensors, compute_type, isa)
+        self._core = _core.Engine(config, tensors, compute_type, isa)
 
     @property
     def isa(self) -> str:

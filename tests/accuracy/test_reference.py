@@ -73,7 +73,7 @@ def test_int8_vectors(reference: dict[str, Array]) -> None:
 def test_embeddings(checkpoint: Checkpoint, line: int) -> None:
     ids, activations = kept_activations(line)
     tensors = checkpoint.tensors
-    embedded = _core.kernels.embed(
+    embedded = _core.layers.embed(
         _core.instruction_sets()[-1][0],
         ids,
         tensors["embeddings.word_embeddings.weight"],

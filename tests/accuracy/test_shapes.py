@@ -37,10 +37,7 @@ def shapes() -> list[Any]:
 
 def write_model(folder: Path, sizes: Sizes, tensors: dict[str, NDArray[Any]]) -> EncoderConfig:
     """Write a folder without its pooling; return the config."""
-    fields = asdict(sizes)
-    config = EncoderConfig(
-        vocab=fields.pop("vocabulary"), layer_norm_eps=fields.pop("norm_epsilon"), **fields
-    )
+    config = EncoderConfig(**asdict(sizes))
     kinds = ("Transformer", "Pooling")
     modules = [
         {
@@ -62,7 +59,7 @@ def write_model(folder: Path, sizes: Sizes, tensors: dict[str, NDArray[Any]]) ->
 @pytest.mark.parametrize("name", shapes())
 def test_a_model_of_this_shape(name: str, tmp_path: Path) -> None:
     layers, hidden, heads, intermediate = SHAPES[name]
-    sizes = Sizes(layers, hidden, heads, intermediate, vocabulary=len(VOCAB), positions=64)
+    sizes = Sizes(layers, hidden, heads, intermediate, vocab=len(VOCAB), positions=64)
     tensors = random_tensors(sizes, int8=False)
     config = write_model(tmp_path / "model", sizes, tensors)
     eight = dict(quantize_checkpoint(tensors, config))

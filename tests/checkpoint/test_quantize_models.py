@@ -184,18 +184,8 @@ def test_smoothing_helps_where_there_are_outliers() -> None:
 
 
 def run(tensors: Tensors, texts: RaggedBatch, compute_type: str) -> NDArray[np.float64]:
-    shape = {
-        "layers": CONFIG.layers,
-        "hidden": CONFIG.hidden,
-        "heads": CONFIG.heads,
-        "intermediate": CONFIG.intermediate,
-        "vocabulary": CONFIG.vocab,
-        "positions": CONFIG.positions,
-        "token_types": CONFIG.token_types,
-        "norm_epsilon": CONFIG.layer_norm_eps,
-    }
     vectors = np.empty((len(texts.truncated), CONFIG.hidden), np.float32)
-    _core.Model(shape, tensors, compute_type).encode(
+    _core.Engine(CONFIG, tensors, compute_type).encode(
         texts.ids,
         texts.offsets,
         pooling="mean",

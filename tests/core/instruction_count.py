@@ -46,21 +46,11 @@ def encode(compute_type: str, requests: str) -> None:
     """Encode fixed texts, the second time between requests to count: what runs under callgrind."""
     library = ctypes.CDLL(requests)
     checkpoint = load_folder(Path(bge_micro.__file__).parent / "data" / "bge-micro-v2", mmap=True)
-    known = checkpoint.config
-    config = {
-        "layers": LAYERS,
-        "hidden": known.hidden,
-        "heads": known.heads,
-        "intermediate": known.intermediate,
-        "vocabulary": known.vocab,
-        "positions": known.positions,
-        "token_types": known.token_types,
-        "norm_epsilon": known.layer_norm_eps,
-    }
-    model = _core.Model(config, checkpoint.tensors, compute_type, ISA)
+    config = checkpoint.config._replace(layers=LAYERS)
+    model = _core.Engine(config, checkpoint.tensors, compute_type, ISA)
     ids = np.arange(1000, 1000 + sum(TOKENS), dtype=np.int32)
     offsets = np.array([0, *np.cumsum(TOKENS)], np.int64)
-    vectors = np.empty((len(TOKENS), known.hidden), np.float32)
+    vectors = np.empty((len(TOKENS), config.hidden), np.float32)
     for counted in (False, True):  # the first one allocates
         if counted:
             library.start()
@@ -68,7 +58,7 @@ def encode(compute_type: str, requests: str) -> None:
             ids,
             offsets,
             pooling="mean",
-            dimensions=known.hidden,
+            dimensions=config.hidden,
             normalize=False,
             precision="float32",
             threads=1,

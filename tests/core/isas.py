@@ -45,7 +45,7 @@ def gelu(isa: str, compute_type: str, x: Floats) -> Floats:
     It is not exposed by itself: x is the bias of a layer whose weights are zeros.
     """
     int8 = compute_type == "int8"
-    return _core.kernels.linear(
+    return _core.layers.linear(
         isa,
         compute_type,
         np.zeros((1, 16), np.float32),

@@ -1,9 +1,9 @@
-"""Made-up models for the core's Model class, and a short way to run them."""
+"""Made-up models for the core's Engine, and a short way to run them."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -24,14 +24,10 @@ class Sizes:
     hidden: int = 64
     heads: int = 4
     intermediate: int = 128
-    vocabulary: int = 60
+    vocab: int = 60
     positions: int = 512
     token_types: int = 2
-    norm_epsilon: float = 1e-12
-
-    @property
-    def layer_norm_eps(self) -> float:
-        return self.norm_epsilon
+    layer_norm_eps: float = 1e-12
 
     @property
     def linears(self) -> dict[str, tuple[int, int]]:
@@ -58,7 +54,7 @@ def random_tensors(sizes: Sizes, int8: bool = True, factors: bool = True, seed: 
         "embeddings.position_embeddings.weight": normal(sizes.positions, sizes.hidden, size=0.3),
         "embeddings.token_type_embeddings.weight": normal(sizes.token_types, sizes.hidden),
     }
-    shape = (sizes.vocabulary, sizes.hidden)
+    shape = (sizes.vocab, sizes.hidden)
     if int8:
         tensors[f"{words}.weight"] = rng.integers(-128, 128, shape).astype(np.int8)
         tensors[f"{words}.scale"] = np.array([0.01], np.float32)
@@ -87,13 +83,13 @@ def random_tensors(sizes: Sizes, int8: bool = True, factors: bool = True, seed: 
     return tensors
 
 
-def make_model(sizes: Sizes, tensors: Tensors, compute_type: str, isa: str = "") -> _core.Model:
-    return _core.Model(asdict(sizes), tensors, compute_type, isa)
+def make_model(sizes: Sizes, tensors: Tensors, compute_type: str, isa: str = "") -> _core.Engine:
+    return _core.Engine(sizes, tensors, compute_type, isa)
 
 
 def random_texts(sizes: Sizes, lengths: Sequence[int], seed: int = 0) -> list[Text]:
     rng = np.random.default_rng(seed)
-    return [rng.integers(0, sizes.vocabulary, n).astype(np.int32) for n in lengths]
+    return [rng.integers(0, sizes.vocab, n).astype(np.int32) for n in lengths]
 
 
 def ragged(texts: Sequence[Text]) -> tuple[Text, NDArray[np.int64]]:
@@ -103,7 +99,7 @@ def ragged(texts: Sequence[Text]) -> tuple[Text, NDArray[np.int64]]:
 
 
 def encode(
-    model: _core.Model,
+    model: _core.Engine,
     sizes: Sizes,
     texts: Sequence[Text],
     *,
@@ -113,8 +109,9 @@ def encode(
     precision: str = "float32",
     threads: int = 1,
     skip: int = 0,
+    token_embeddings: Floats | None = None,
 ) -> NDArray[Any]:
-    """Return one row a text."""
+    """Return one row a text; fill `token_embeddings` in the same pass where they are given."""
     dimensions = dimensions or sizes.hidden
     columns = (dimensions + 7) // 8 if "binary" in precision else dimensions
     dtype = {"float32": "f4", "int8": "i1", "binary": "i1"}.get(precision, "u1")
@@ -128,12 +125,13 @@ def encode(
         threads=threads,
         skip=skip,
         vectors=vectors,
+        token_embeddings=token_embeddings,
     )
     return vectors
 
 
 def encode_tokens(
-    model: _core.Model, sizes: Sizes, texts: Sequence[Text], threads: int = 1
+    model: _core.Engine, sizes: Sizes, texts: Sequence[Text], threads: int = 1
 ) -> Floats:
     """Return the token embeddings of all texts, end to end."""
     ids, offsets = ragged(texts)

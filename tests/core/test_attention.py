@@ -29,7 +29,7 @@ LEAST = np.exp(-12)  # what every power counts at least
 def attend(isa: str, compute_type: str, qkv: Floats) -> Floats:
     """Run the kernel on qkv [tokens, 3, heads, head size]; return [tokens, heads, head size]."""
     tokens, _, heads, head_size = qkv.shape
-    context = _core.kernels.attention(isa, compute_type, qkv.reshape(tokens, -1), heads)
+    context = _core.layers.attention(isa, compute_type, qkv.reshape(tokens, -1), heads)
     return context.reshape(tokens, heads, head_size)
 
 

@@ -96,7 +96,7 @@ def two_token_attention(isa: str, compute_type: str, distances: Floats, place: i
     if place > 1:
         qkv[:, 0, :, 1] = 4
         qkv[1:place, 1, :, 1] = -1000
-    context = _core.kernels.attention(isa, compute_type, qkv.reshape(place + 1, -1), heads)
+    context = _core.layers.attention(isa, compute_type, qkv.reshape(place + 1, -1), heads)
     for row in context[1:]:
         assert_same_bits(row, context[0])
     probabilities: Exact = context[0].reshape(heads, head_size)[:, 0].astype(np.float64)

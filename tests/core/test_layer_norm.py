@@ -23,7 +23,7 @@ def weight_and_bias(width: int) -> tuple[Floats, Floats]:
 
 
 def add_norm(isa: str, x: Floats, y: Floats) -> Floats:
-    return _core.kernels.add_norm(isa, x, y, *weight_and_bias(x.shape[1]), EPSILON)
+    return _core.layers.add_norm(isa, x, y, *weight_and_bias(x.shape[1]), EPSILON)
 
 
 def exact_norm(x: Floats) -> tuple[Exact, Exact]:
@@ -119,7 +119,7 @@ def embed(isa: str, ids: NDArray[np.int32], words: NDArray[Any], scale: float = 
     positions = at_odd_address(rng.standard_normal((600, width)).astype(np.float32), 12)
     token_type = at_odd_address(rng.standard_normal((width,)).astype(np.float32), 20)
     weight, bias = (at_odd_address(part, 4) for part in weight_and_bias(width))
-    normed = _core.kernels.embed(
+    normed = _core.layers.embed(
         isa, ids, words, scale, positions, token_type, weight, bias, EPSILON
     )
     # By the kernel just tested: the same sum, the same norm.

@@ -31,7 +31,7 @@ def run(
 ) -> Floats:
     """Run the kernel, over everything if not told otherwise; what it leaves out is NaN."""
     rows, panels = rows or (0, len(x)), panels or (0, len(weight) // LANES)
-    return _core.kernels.linear(isa, "float32", x, weight, scale, bias, factor, False, rows, panels)
+    return _core.layers.linear(isa, "float32", x, weight, scale, bias, factor, False, rows, panels)
 
 
 def chain(x: Floats, weight: Floats, bias: Floats) -> Floats:

@@ -39,7 +39,7 @@ class Layer:
         gelu: bool = False,
     ) -> Floats:
         """Run the kernel, over everything if not told otherwise; what it leaves out is NaN."""
-        return _core.kernels.linear(
+        return _core.layers.linear(
             isa,
             "int8",
             x,

@@ -1,4 +1,4 @@
-"""The core's Model: right to the float64 reference, and the same bits however it is run."""
+"""The core's Engine: right to the float64 reference, and the same bits however it is run."""
 
 from __future__ import annotations
 
@@ -134,7 +134,28 @@ def test_same_bits_of_token_embeddings(isa: str, compute_type: str) -> None:
     assert_same_bits(np.concatenate(alone), expected)
 
 
-def tokens_of_each(model: _core.Model, texts: list[Text]) -> list[Floats]:
+@pytest.mark.parametrize("threads", [1, 3])
+@pytest.mark.parametrize("compute_type", COMPUTE_TYPES)
+def test_vectors_and_token_embeddings_of_one_pass(
+    isa: str, compute_type: str, threads: int
+) -> None:
+    """One call that asks for both gives the bits of two calls that ask for one each."""
+    texts = random_texts(SMALL, [*LENGTHS, 49, 97, 130])
+    model = make_model(SMALL, random_tensors(SMALL), compute_type, isa)
+    tokens = encode_tokens(model, SMALL, texts)
+    for options in (
+        {},
+        {"pooling": "max", "dimensions": 24, "normalize": True, "skip": 2},
+        {"pooling": "cls", "precision": "ubinary"},
+    ):
+        expected = encode(model, SMALL, texts, **options)
+        rows = np.full_like(tokens, np.nan)
+        together = encode(model, SMALL, texts, threads=threads, token_embeddings=rows, **options)
+        assert_same_bits(together, expected, f"vectors, {options}")
+        assert_same_bits(rows, tokens, f"token embeddings, {options}")
+
+
+def tokens_of_each(model: _core.Engine, texts: list[Text]) -> list[Floats]:
     """Return the token embeddings of each text."""
     ends = np.cumsum([len(text) for text in texts])[:-1]
     return np.split(encode_tokens(model, SMALL, texts), ends)

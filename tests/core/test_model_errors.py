@@ -1,9 +1,9 @@
-"""What the core's Model refuses: every lie about shapes, types and sizes, never by a crash."""
+"""What the core's Engine refuses: wrong shapes, types and sizes, never by a crash."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -25,13 +25,13 @@ def make(
     tensors: Tensors | None = None,
     compute_type: str = "int8",
     isa: str = "",
-) -> _core.Model:
+) -> _core.Engine:
     """Make the model with some values of the config and some tensors replaced."""
     all_tensors = {**random_tensors(SIZES), **(tensors or {})}
-    return _core.Model({**asdict(SIZES), **(config or {})}, all_tensors, compute_type, isa)
+    return _core.Engine(replace(SIZES, **(config or {})), all_tensors, compute_type, isa)
 
 
-def run(model: _core.Model, **changes: Any) -> None:
+def run(model: _core.Engine, **changes: Any) -> None:
     """Encode two texts, with some arguments replaced."""
     arguments: dict[str, Any] = {
         "ids": IDS,
@@ -48,7 +48,7 @@ def run(model: _core.Model, **changes: Any) -> None:
 
 
 @pytest.fixture(scope="module")
-def model() -> _core.Model:
+def model() -> _core.Engine:
     return make()
 
 
@@ -57,20 +57,20 @@ def model() -> _core.Model:
     [
         ("layers", 0, "layers is 0, expected a positive number"),
         ("layers", -1, "layers is -1"),
-        ("hidden", 0, "hidden size is 0, expected a positive multiple of 64"),
-        ("hidden", 96, "hidden size is 96, expected a positive multiple of 64"),
-        ("hidden", 100, "hidden size is 100, expected a positive multiple of 64"),
-        ("hidden", 2**20, "hidden size is 1048576"),
-        ("heads", 0, "number of heads is 0, expected a divisor of the hidden size 64"),
-        ("heads", -4, "number of heads is -4"),
-        ("heads", 3, "number of heads is 3"),
-        ("heads", 8, "head size is 8, expected a multiple of 16"),
-        ("intermediate", 100, "intermediate size is 100, expected a positive multiple of 64"),
-        ("intermediate", 2**17, "intermediate size is 131072"),
+        ("hidden", 0, "hidden is 0, expected a positive multiple of 64"),
+        ("hidden", 96, "hidden is 96, expected a positive multiple of 64"),
+        ("hidden", 100, "hidden is 100, expected a positive multiple of 64"),
+        ("hidden", 2**20, "hidden is 1048576"),
+        ("heads", 0, "heads is 0, expected a divisor of hidden, 64"),
+        ("heads", -4, "heads is -4"),
+        ("heads", 3, "heads is 3"),
+        ("heads", 8, "hidden / heads is 8, expected a multiple of 16"),
+        ("intermediate", 100, "intermediate is 100, expected a positive multiple of 64"),
+        ("intermediate", 2**17, "intermediate is 131072"),
         ("positions", 0, "positions is 0, expected 1 to 32768"),
         ("positions", 2**15 + 1, "positions is 32769"),
-        ("vocabulary", 0, "vocabulary size is 0"),
-        ("token_types", 0, "token types is 0"),
+        ("vocab", 0, "vocab is 0, expected a positive number"),
+        ("token_types", 0, "token_types is 0"),
     ],
 )
 def test_bad_config(field: str, value: int, message: str) -> None:
@@ -85,8 +85,8 @@ def test_bad_config(field: str, value: int, message: str) -> None:
         ("layers", 2**31 - 1, "encoder.layer.2.attention.self.query.weight"),
         ("hidden", 128, "embeddings.word_embeddings.weight"),
         ("intermediate", 64, "encoder.layer.0.intermediate.dense.weight"),
-        ("vocabulary", 61, "embeddings.word_embeddings.weight"),
-        ("vocabulary", 2**31 - 1, "embeddings.word_embeddings.weight"),
+        ("vocab", 61, "embeddings.word_embeddings.weight"),
+        ("vocab", 2**31 - 1, "embeddings.word_embeddings.weight"),
         ("positions", 511, "embeddings.position_embeddings.weight"),
         ("token_types", 3, "embeddings.token_type_embeddings.weight"),
     ],
@@ -157,7 +157,7 @@ def test_query_key_and_value_share_one_input_factor(part: str) -> None:
 
 
 def test_unknown_compute_type() -> None:
-    with pytest.raises(ValueError, match="unknown compute type 'int4', expected one of"):
+    with pytest.raises(ValueError, match="unknown compute_type 'int4', expected one of"):
         make(compute_type="int4")
 
 
@@ -199,25 +199,25 @@ def test_no_name_means_the_best_instruction_set() -> None:
         ([0, -(2**63), 10], "text 0 has -9223372036854775808 tokens"),
     ],
 )
-def test_offsets_that_lie(model: _core.Model, offsets: list[int], message: str) -> None:
+def test_offsets_that_lie(model: _core.Engine, offsets: list[int], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         run(model, offsets=np.array(offsets, np.int64))
 
 
-def test_an_offset_so_low_that_a_difference_overflows(model: _core.Model) -> None:
+def test_an_offset_so_low_that_a_difference_overflows(model: _core.Engine) -> None:
     offsets = np.array([0, 4, -(2**63), 10])
     with pytest.raises(ValueError, match="text 1 has 9223372036854775804 tokens"):
         run(model, offsets=offsets, vectors=np.zeros((3, 64), np.float32))
 
 
-def test_too_long_a_text(model: _core.Model) -> None:
+def test_too_long_a_text(model: _core.Engine) -> None:
     ids, offsets = np.zeros(520, np.int32), np.array([0, 7, 520])
     with pytest.raises(ValueError, match="text 1 has 513 tokens, expected 1 to 512"):
         run(model, ids=ids, offsets=offsets)
 
 
 @pytest.mark.parametrize("token", [-1, 60, 2**31 - 1, -(2**31)])
-def test_ids_outside_the_vocabulary(model: _core.Model, token: int) -> None:
+def test_ids_outside_the_vocabulary(model: _core.Engine, token: int) -> None:
     ids = IDS.copy()
     ids[7] = token
     message = f"token id {token} at position 7 is outside the vocabulary of 60"
@@ -226,7 +226,7 @@ def test_ids_outside_the_vocabulary(model: _core.Model, token: int) -> None:
 
 
 @pytest.mark.parametrize("dtype", [np.int64, np.float32, np.uint32, object])
-def test_ids_of_another_type_are_not_converted(model: _core.Model, dtype: Any) -> None:
+def test_ids_of_another_type_are_not_converted(model: _core.Engine, dtype: Any) -> None:
     with pytest.raises(TypeError, match="incompatible function arguments"):
         run(model, ids=IDS.astype(dtype))
 
@@ -253,7 +253,7 @@ def wrong_vectors() -> dict[str, NDArray[Any]]:
 
 
 @pytest.mark.parametrize("mistake", wrong_vectors())
-def test_wrong_vectors(model: _core.Model, mistake: str) -> None:
+def test_wrong_vectors(model: _core.Engine, mistake: str) -> None:
     vectors = wrong_vectors()[mistake]
     with pytest.raises(ValueError, match="vectors"):
         run(model, vectors=vectors)
@@ -261,7 +261,7 @@ def test_wrong_vectors(model: _core.Model, mistake: str) -> None:
 
 
 @pytest.mark.parametrize("precision", ["int8", "uint8", "binary", "ubinary"])
-def test_vectors_of_the_other_signedness(model: _core.Model, precision: str) -> None:
+def test_vectors_of_the_other_signedness(model: _core.Engine, precision: str) -> None:
     columns = 8 if "binary" in precision else 64
     wrong = np.int8 if precision.startswith("u") else np.uint8
     with pytest.raises(ValueError, match="vectors"):
@@ -269,7 +269,7 @@ def test_vectors_of_the_other_signedness(model: _core.Model, precision: str) -> 
 
 
 @pytest.mark.parametrize("mistake", [*wrong_vectors()][3:])
-def test_wrong_token_embeddings(model: _core.Model, mistake: str) -> None:
+def test_wrong_token_embeddings(model: _core.Engine, mistake: str) -> None:
     with pytest.raises(ValueError, match="token_embeddings"):
         run(
             model,
@@ -281,14 +281,14 @@ def test_wrong_token_embeddings(model: _core.Model, mistake: str) -> None:
 
 
 @pytest.mark.parametrize("dimensions", [-1, 0, 65, 2**31 - 1])
-def test_wrong_dimensions(model: _core.Model, dimensions: int) -> None:
+def test_wrong_dimensions(model: _core.Engine, dimensions: int) -> None:
     columns = min(max(dimensions, 0), 65)
     with pytest.raises(ValueError, match=r"dimensions|vectors"):
         run(model, dimensions=dimensions, vectors=np.zeros((2, columns), np.float32))
 
 
 @pytest.mark.parametrize(("name", "value"), [("pooling", "median"), ("precision", "int4")])
-def test_unknown_names(model: _core.Model, name: str, value: str) -> None:
+def test_unknown_names(model: _core.Engine, name: str, value: str) -> None:
     with pytest.raises(ValueError, match=f"unknown {name} '{value}', expected one of"):
         run(model, **{name: value})
 

@@ -86,7 +86,9 @@ def build() -> Path:
         pytest.skip("no object files: `pip install .` in a checkout leaves them in build/")
     folder = max(built, key=lambda folder: newest([*folder.glob("isa_*.dir/cpp/isa/*.o")]))
     cpp = REPOSITORY / "cpp"
-    sources = [*cpp.glob("isa/*.h"), *cpp.glob("kernels/*.h"), cpp / "model/packed.h"]
+    sources = [
+        header for part in ("isa", "kernels", "memory") for header in cpp.glob(f"{part}/*.h")
+    ]
     if newest(sources) > newest([*folder.glob("isa_*.dir/cpp/isa/*.o")]):
         pytest.skip("the object files in build/ are older than their sources: install again")
     return folder

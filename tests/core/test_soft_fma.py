@@ -166,7 +166,7 @@ def test_equal_on_every_instruction_set(
     with np.errstate(all="ignore"):
         bias[::4] = -x[::4, 0] * weight[::4, 0]  # cancels, rounding error apart, on the diagonal
     bias[~np.isfinite(bias)] = 1
-    result = _core.kernels.linear(
+    result = _core.layers.linear(
         isa, "float32", x, weight, None, bias, None, False, (0, rows), (0, columns // 16)
     )
     # The products of zeros that follow turn -0.0 into 0.0, and so does adding 0.

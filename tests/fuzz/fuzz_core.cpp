@@ -16,7 +16,7 @@ namespace {
 
 constexpr int kHidden = 64;
 constexpr int kIntermediate = 64;
-constexpr int kVocabulary = 50;
+constexpr int kVocab = 50;
 constexpr int kPositions = 80;
 
 // Made-up numbers, the same in every run.
@@ -53,10 +53,10 @@ bge::Config config() {
   c.hidden = kHidden;
   c.heads = 2;
   c.intermediate = kIntermediate;
-  c.vocabulary = kVocabulary;
+  c.vocab = kVocab;
   c.positions = kPositions;
   c.token_types = 1;
-  c.norm_epsilon = 1e-12f;
+  c.layer_norm_eps = 1e-12f;
   return c;
 }
 
@@ -76,7 +76,7 @@ bge::EncoderWeights weights(Numbers& numbers) {
                             numbers.floats(kHidden, 0.1f, 0.0f)};
   };
   bge::EncoderWeights all;
-  all.words_int8 = numbers.bytes(kVocabulary * kHidden, -128);
+  all.words_int8 = numbers.bytes(kVocab * kHidden, -128);
   all.words_scale = 0.01f;
   all.positions = numbers.floats(kPositions * kHidden, 0.3f, 0.0f);
   all.token_types = numbers.floats(kHidden, 0.3f, 0.0f);
@@ -135,7 +135,7 @@ Batch make_batch(Input& input) {
   for (int t = 0; t < texts; ++t) {
     const std::uint8_t tokens = input.take<std::uint8_t>();
     const int count = tokens < 0xe0 ? 1 + tokens % 24 : (tokens % 32) * 3;  // 0 to 93
-    for (int i = 0; i < count; ++i) batch.ids.push_back(input.take<std::uint8_t>() % kVocabulary);
+    for (int i = 0; i < count; ++i) batch.ids.push_back(input.take<std::uint8_t>() % kVocab);
     batch.offsets.push_back(static_cast<std::int64_t>(batch.ids.size()));
   }
   const std::uint8_t damage = input.take<std::uint8_t>();
@@ -157,7 +157,7 @@ bool sound(const Batch& batch, int dimensions, int skip) {
     if (batch.offsets[t + 1] - batch.offsets[t] > kPositions) return false;
   }
   for (const std::int32_t id : batch.ids) {
-    if (id < 0 || id >= kVocabulary) return false;
+    if (id < 0 || id >= kVocab) return false;
   }
   return true;
 }

@@ -23,18 +23,8 @@ class CoreModel:
         """Pack the weights; an empty `isa` means the best."""
         if compute_type == "int8":
             tensors = quantize_checkpoint(tensors, config)
-        shape = {
-            "layers": config.layers,
-            "hidden": config.hidden,
-            "heads": config.heads,
-            "intermediate": config.intermediate,
-            "vocabulary": config.vocab,
-            "positions": config.positions,
-            "token_types": config.token_types,
-            "norm_epsilon": config.layer_norm_eps,
-        }
         self._hidden = config.hidden
-        self._core = _core.Model(shape, tensors, compute_type, isa)
+        self._core = _core.Engine(config, tensors, compute_type, isa)
         self.isa = self._core.isa
 
     def encode(self, texts: Sequence[Ids], threads: int = 1) -> list[NDArray[np.float32]]:

@@ -27,19 +27,13 @@ from bge_micro import SentenceTransformer, _core
 openmp = load(sys.argv[1])
 assert openmp.parallel_backend == "openmp" and _core.parallel_backend == "pool"
 checkpoint = SentenceTransformer()._engine.checkpoint
-config = checkpoint.config
-shape = dict(
-    layers=config.layers, hidden=config.hidden, heads=config.heads,
-    intermediate=config.intermediate, vocabulary=config.vocab, positions=config.positions,
-    token_types=config.token_types, norm_epsilon=config.layer_norm_eps,
-)
 lengths = [2, 3, 17, 64, 130, 512, 40, 9]
 ids = np.random.default_rng(0).integers(0, 30000, sum(lengths)).astype(np.int32)
 offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
 for compute_type in ("int8", "float32"):
     results = set()
     for module in (_core, openmp):
-        model = module.Model(shape, checkpoint.tensors, compute_type)
+        model = module.Engine(checkpoint.config, checkpoint.tensors, compute_type)
         for threads in (1, 2, 3):
             out = np.empty((len(lengths), 384), np.float32)
             model.encode(

@@ -212,11 +212,6 @@ STARVED = """
     soft, hard = resource.getrlimit(resource.RLIMIT_AS)
     engine = SentenceTransformer()._engine
     core, config, tensors = engine._core, engine.checkpoint.config, engine.checkpoint.tensors
-    shape = dict(
-        layers=config.layers, hidden=config.hidden, heads=config.heads,
-        intermediate=config.intermediate, vocabulary=config.vocab, positions=config.positions,
-        token_types=config.token_types, norm_epsilon=config.layer_norm_eps,
-    )
     lengths = [2, 300, 17, 512]
     ids = np.random.default_rng(0).integers(0, 30000, sum(lengths)).astype(np.int32)
     offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
@@ -229,7 +224,7 @@ STARVED = """
         return out.tobytes()
 
     def load():
-        model = _core.Model(shape, tensors, "int8")
+        model = _core.Engine(config, tensors, "int8")
         resource.setrlimit(resource.RLIMIT_AS, (soft, hard))
         return encode(model)
 

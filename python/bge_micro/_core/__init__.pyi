@@ -1,15 +1,18 @@
 """Types of the C++ core, an extension module; private, its interface may change at any time."""
 
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from bge_micro._core import kernels as kernels
+from bge_micro._core import layers as layers
 
 numerics_version: int
 parallel_backend: str
+# The names that each argument takes, such as choices["pooling"].
+choices: dict[str, tuple[str, ...]]
 
 def top_k(
     queries: NDArray[Any],
@@ -27,10 +30,30 @@ class DefaultFloatMode:
     def __enter__(self) -> None: ...
     def __exit__(self, *exception: object) -> None: ...
 
-class Model:
+class Config(Protocol):
+    """The sizes of a BERT encoder: what `bge_micro.checkpoint.EncoderConfig` describes."""
+
+    @property
+    def layers(self) -> int: ...
+    @property
+    def hidden(self) -> int: ...
+    @property
+    def heads(self) -> int: ...
+    @property
+    def intermediate(self) -> int: ...
+    @property
+    def vocab(self) -> int: ...
+    @property
+    def positions(self) -> int: ...
+    @property
+    def token_types(self) -> int: ...
+    @property
+    def layer_norm_eps(self) -> float: ...
+
+class Engine:
     def __init__(
         self,
-        config: Mapping[str, float],
+        config: Config,
         tensors: Mapping[str, NDArray[Any]],
         compute_type: str,
         isa: str = "",

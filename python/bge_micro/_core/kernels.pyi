@@ -1,4 +1,4 @@
-"""Single kernels of one instruction set, for tests and benchmarks."""
+"""Single kernels of one instruction set, which only tests and benchmarks call by themselves."""
 
 from typing import Any
 
@@ -8,18 +8,6 @@ from numpy.typing import ArrayLike, NDArray
 def quantize(
     isa: str, x: NDArray[np.float32], factor: NDArray[np.float32] | None = None
 ) -> tuple[NDArray[np.int32], NDArray[np.float32], NDArray[np.int32]]: ...
-def linear(
-    isa: str,
-    compute_type: str,
-    x: NDArray[np.float32],
-    weight: NDArray[Any],
-    scale: NDArray[np.float32] | None,
-    bias: NDArray[np.float32],
-    factor: NDArray[np.float32] | None,
-    gelu: bool,
-    rows: tuple[int, int],
-    panels: tuple[int, int],
-) -> NDArray[np.float32]: ...
 def linear_seconds(
     isa: str,
     compute_type: str,
@@ -29,28 +17,6 @@ def linear_seconds(
     bias: NDArray[np.float32],
     calls: int,
 ) -> list[float]: ...
-def attention(
-    isa: str, compute_type: str, qkv: NDArray[np.float32], heads: int
-) -> NDArray[np.float32]: ...
-def add_norm(
-    isa: str,
-    x: NDArray[np.float32],
-    y: NDArray[np.float32],
-    weight: NDArray[np.float32],
-    bias: NDArray[np.float32],
-    epsilon: float,
-) -> NDArray[np.float32]: ...
-def embed(
-    isa: str,
-    ids: NDArray[np.int32],
-    words: NDArray[Any],
-    words_scale: float,
-    positions: NDArray[np.float32],
-    token_type: NDArray[np.float32],
-    weight: NDArray[np.float32],
-    bias: NDArray[np.float32],
-    epsilon: float,
-) -> NDArray[np.float32]: ...
 def pool(
     isa: str,
     x: NDArray[np.float32],

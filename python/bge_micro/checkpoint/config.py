@@ -25,6 +25,8 @@ _HEAD_MULTIPLE = 16
 class EncoderConfig(NamedTuple):
     """Sizes of a post-norm BERT encoder with GELU (erf) and absolute positions.
 
+    The core reads them by these names (cpp/model/config.h).
+
     Attributes:
         layers: Number of transformer layers.
         hidden: Size of a token's vector.

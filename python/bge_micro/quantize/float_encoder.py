@@ -43,7 +43,7 @@ class FloatEncoder:
         norm = self._norm("embeddings.LayerNorm")
         return np.concatenate(
             [
-                _core.kernels.embed(
+                _core.layers.embed(
                     self.isa, self._batch.ids[text], words, scale, positions, token_types[0], *norm
                 )
                 for text in self._texts()
@@ -56,7 +56,7 @@ class FloatEncoder:
         heads = self._config.heads
         return np.concatenate(
             [
-                _core.kernels.attention(self.isa, "float32", projected[text], heads)
+                _core.layers.attention(self.isa, "float32", projected[text], heads)
                 for text in self._texts()
             ]
         )
@@ -64,13 +64,13 @@ class FloatEncoder:
     def add_norm(self, linear: Linear, inner: Floats, residual: Floats) -> Floats:
         """Return the normalised sum of residual and linear(inner), [tokens, hidden]."""
         norm = self._norm(f"{linear.name.removesuffix('dense')}LayerNorm")
-        return _core.kernels.add_norm(self.isa, residual, self.linear(linear, inner), *norm)
+        return _core.layers.add_norm(self.isa, residual, self.linear(linear, inner), *norm)
 
     def linear(self, linear: Linear, rows: Floats, gelu: bool = False) -> Floats:
         """Return a linear layer's outputs, [tokens, out], perhaps through GELU."""
         weight, bias = (self._tensors[f"{linear.name}.{part}"] for part in ("weight", "bias"))
         everything = (0, len(rows)), (0, linear.out_features // 16)
-        return _core.kernels.linear(
+        return _core.layers.linear(
             self.isa, "float32", rows, weight, None, bias, None, gelu, *everything
         )
 

@@ -3,6 +3,7 @@
 
 #include <atomic>
 #include <chrono>
+#include <stdexcept>
 
 #include "parallel/parallel.h"
 
@@ -10,10 +11,10 @@ namespace bge {
 
 class Stop {
  public:
-  // `asked` is called now and then, by the calling thread only; true ends the computation.
+  // `asked` is called every 20 ms or so, by the calling thread only; true ends the computation.
   explicit Stop(FunctionRef<bool()> asked) : asked_(asked) {}
 
-  // Any worker, before a piece of work; worker 0 is the calling thread.
+  // Any worker may call this before it starts a task; worker 0 is the calling thread.
   bool requested(int worker) {
     if (worker == 0 && !stopped() && Clock::now() >= next_) {
       if (asked_()) stopped_.store(true, std::memory_order_relaxed);
@@ -30,6 +31,12 @@ class Stop {
   FunctionRef<bool()> asked_;
   Clock::time_point next_ = Clock::now() + kInterval;
   std::atomic<bool> stopped_{false};
+};
+
+// Thrown by a computation that has ended because `asked` returned true. What it has written so far
+// is not defined.
+struct Stopped : std::runtime_error {
+  Stopped() : std::runtime_error("stopped") {}
 };
 
 }  // namespace bge

@@ -1,6 +1,7 @@
-// The Model class: arrays in and out, the GIL released, errors mapped; no arithmetic.
+// The Engine class: arrays in and out, the GIL released, errors mapped; no arithmetic.
 #include <utility>
 
+#include "bindings/choices.h"
 #include "bindings/convert.h"
 #include "bindings/register.h"
 #include "engine.h"
@@ -13,25 +14,26 @@ namespace {
 using Ids = py::array_t<std::int32_t, py::array::c_style>;
 using Offsets = py::array_t<std::int64_t, py::array::c_style>;
 
-Config to_config(const py::dict& values) {
-  const auto number = [&](const char* key) { return values[key].cast<int>(); };
+// From an object with these attributes, as bge_micro.checkpoint.config.EncoderConfig is.
+Config to_config(const py::object& values) {
+  const auto number = [&](const char* name) { return values.attr(name).cast<int>(); };
   Config config;
   config.layers = number("layers");
   config.hidden = number("hidden");
   config.heads = number("heads");
   config.intermediate = number("intermediate");
-  config.vocabulary = number("vocabulary");
+  config.vocab = number("vocab");
   config.positions = number("positions");
   config.token_types = number("token_types");
-  config.norm_epsilon = values["norm_epsilon"].cast<float>();
+  config.layer_norm_eps = values.attr("layer_norm_eps").cast<float>();
   check_config(config);
   return config;
 }
 
-class Model {
+class PyEngine {
  public:
-  Model(const py::dict& config, const std::map<std::string, py::array>& arrays,
-        const std::string& compute_type, const std::string& isa) {
+  PyEngine(const py::object& config, const std::map<std::string, py::array>& arrays,
+           const std::string& compute_type, const std::string& isa) {
     TensorMap tensors;
     for (const auto& [name, array] : arrays) {
       tensors[name] = to_tensor(name, array);
@@ -39,7 +41,7 @@ class Model {
     }
     const Config checked = to_config(config);
     engine_ = std::make_unique<Engine>(checked, bind_weights(checked, tensors),
-                                       to_compute(compute_type), isa);
+                                       kComputeTypes.parse(compute_type), isa);
   }
 
   void encode(const Ids& ids, const Offsets& offsets, const std::string& pooling, int dimensions,
@@ -49,8 +51,8 @@ class Model {
               const std::optional<py::array>& token_embeddings) const {
     Request request;
     request.batch = to_batch(ids, offsets);
-    request.pooling = to_pooling(pooling);
-    request.output = {dimensions, normalize, to_precision(precision)};
+    request.pooling = kPoolings.parse(pooling);
+    request.output = {dimensions, normalize, kPrecisions.parse(precision)};
     request.threads = threads;
     request.normalize_whole = normalize_whole;
     request.skip = skip;
@@ -147,20 +149,20 @@ class Model {
 
 }  // namespace
 
-void register_model(py::module_& module) {
-  py::class_<Model>(module, "Model")
-      .def(py::init<const py::dict&, const std::map<std::string, py::array>&, const std::string&,
+void register_engine(py::module_& module) {
+  py::class_<PyEngine>(module, "Engine")
+      .def(py::init<const py::object&, const std::map<std::string, py::array>&, const std::string&,
                     const std::string&>(),
            py::arg("config"), py::arg("tensors"), py::arg("compute_type"), py::arg("isa") = "")
-      .def("encode", &Model::encode, py::arg("ids"), py::arg("offsets"), py::kw_only(),
+      .def("encode", &PyEngine::encode, py::arg("ids"), py::arg("offsets"), py::kw_only(),
            py::arg("pooling"), py::arg("dimensions"), py::arg("normalize"), py::arg("precision"),
            py::arg("threads"), py::arg("normalize_whole") = false, py::arg("skip") = 0,
            py::arg("poll") = py::none(), py::arg("vectors") = py::none(),
            py::arg("token_embeddings") = py::none())
-      .def("trim", &Model::trim, py::call_guard<py::gil_scoped_release>())
-      .def_property_readonly("isa", &Model::isa)
-      .def_property_readonly("packed_bytes", &Model::packed_bytes)
-      .def_property_readonly("workspace_bytes", &Model::workspace_bytes);
+      .def("trim", &PyEngine::trim, py::call_guard<py::gil_scoped_release>())
+      .def_property_readonly("isa", &PyEngine::isa)
+      .def_property_readonly("packed_bytes", &PyEngine::packed_bytes)
+      .def_property_readonly("workspace_bytes", &PyEngine::workspace_bytes);
 }
 
 }  // namespace bge
