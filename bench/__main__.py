@@ -21,6 +21,7 @@ from bench.startup import measure_scaling, measure_startup
 from bench.texts import queries
 from bench.workloads import Workload, main_workloads, sweep_workloads
 from bge_micro import SentenceTransformer, _core
+from bge_micro.atomic import atomic_file
 
 PARTS = ("sides", "kernels", "startup", "scaling")
 STARTUP_PAIRS = 40
@@ -168,9 +169,10 @@ def takes_part(best: str) -> Callable[[SideSpec, Workload], bool]:
 
 def write(report: Report, out: Path) -> None:
     """Write the files."""
-    (out / "report.md").write_text(markdown(report), encoding="utf-8")
-    with (out / "report.json").open("w", encoding="utf-8") as file:
-        json.dump(report.as_json(), file, indent=1)
+    with atomic_file(out / "report.md") as file:
+        file.write(markdown(report).encode())
+    with atomic_file(out / "report.json") as file:
+        file.write(json.dumps(report.as_json(), indent=1).encode())
     if 1 in report.by_threads:
         from bench.plot import plot
 

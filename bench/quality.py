@@ -26,6 +26,7 @@ from mteb.cache import ResultCache
 
 from bench.local_tasks import load_local
 from bge_micro import SentenceTransformer
+from bge_micro.atomic import atomic_file
 from bge_micro.integrations.mteb import MtebEncoder
 
 DEFAULT_TASKS = ("STSBenchmark", "SICK-R", "Banking77Classification", "SciFact")
@@ -95,7 +96,8 @@ def main() -> None:
         lines.append(row(name, *run(encoder, name, arguments.data), published))
         print(lines[-1], flush=True)
     if arguments.out:
-        arguments.out.write_text("\n".join(lines) + "\n", encoding="utf-8")
+        with atomic_file(arguments.out) as file:
+            file.write(("\n".join(lines) + "\n").encode())
 
 
 if __name__ == "__main__":

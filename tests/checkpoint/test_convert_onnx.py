@@ -36,7 +36,8 @@ def tensors() -> Tensors:
 def export(tmp_path_factory: pytest.TempPathFactory, tensors: Tensors) -> Path:
     """Write the tiny model, in floats."""
     path = tmp_path_factory.mktemp("onnx") / "model.onnx"
-    write_onnx(path, tensors, CONFIG, "mean", normalize=True)
+    with path.open("wb") as file:
+        write_onnx(file, tensors, CONFIG, "mean", normalize=True)
     onnx.checker.check_model(str(path))
     return path
 

@@ -29,7 +29,8 @@ FACTS = {"repo_id": "org/tiny", "revision": "main"}
 def export(tmp_path: Path) -> Path:
     """Write the tiny model, in floats."""
     path = tmp_path / "model.onnx"
-    write_onnx(path, tiny_tensors(), CONFIG, "mean", normalize=True)
+    with path.open("wb") as file:
+        write_onnx(file, tiny_tensors(), CONFIG, "mean", normalize=True)
     return path
 
 

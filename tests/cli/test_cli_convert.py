@@ -23,7 +23,8 @@ REPOSITORY = Path(__file__).resolve().parents[2]
 def export(tmp_path: Path) -> tuple[str, str]:
     """Write a small made-up ONNX export and its vocabulary, and return their names."""
     pytest.importorskip("onnx", reason="ONNX files need the extra bge-micro[convert]")
-    write_onnx(tmp_path / "model.onnx", tiny_tensors(), CONFIG, "mean", normalize=False)
+    with (tmp_path / "model.onnx").open("wb") as file:
+        write_onnx(file, tiny_tensors(), CONFIG, "mean", normalize=False)
     (tmp_path / "vocab.txt").write_text("\n".join(VOCAB) + "\n")
     return "model.onnx", "vocab.txt"
 

@@ -9,6 +9,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from bge_micro.atomic import atomic_file
+
 # More texts than this could not be told apart; with more than the second, nor could their labels.
 MOST_TEXTS = 2000
 _MOST_LABELS = 60
@@ -27,7 +29,7 @@ def check_plot(path: str) -> None:
     except ImportError as error:
         raise ImportError("--plot needs matplotlib: pip install 'bge-micro[plot]'") from error
     kinds = Figure().canvas.get_supported_filetypes()
-    if Path(path).suffix.removeprefix(".").lower() not in kinds:
+    if _kind(path) not in kinds:
         raise ValueError(f"{path}: expected a file ending in one of {', '.join(sorted(kinds))}.")
 
 
@@ -54,7 +56,13 @@ def write_heat_map(path: str, scores: NDArray[np.float32], texts: Sequence[str],
     with warnings.catch_warnings():
         # A letter that the font lacks is drawn as a box, which is to be seen.
         warnings.filterwarnings("ignore", "Glyph .* missing", UserWarning)
-        figure.savefig(path)
+        with atomic_file(path) as file:
+            figure.savefig(file, format=_kind(path))
+
+
+def _kind(path: str) -> str:
+    """Return matplotlib's name for the kind of picture that a file's ending says."""
+    return Path(path).suffix.removeprefix(".").lower()
 
 
 def _label(text: str) -> str:

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import os
-import secrets
 from dataclasses import replace
 from pathlib import Path
 
+from bge_micro.atomic import atomic_file
 from bge_micro.checkpoint.folder import Checkpoint
 from bge_micro.checkpoint.modules import ModelSettings
 from bge_micro.checkpoint.tensors import Tensors
@@ -70,10 +69,6 @@ def export_onnx(checkpoint: Checkpoint, out: str | Path) -> Path:
     if not checkpoint.include_prompt:
         raise ValueError("the pooling leaves prompts out, which an ONNX graph cannot know of.")
     tensors = float_tensors(checkpoint.tensors, checkpoint.config)
-    partial = out.with_name(f".{out.name}.{secrets.token_hex(4)}.partial")
-    try:
-        write_onnx(partial, tensors, checkpoint.config, checkpoint.pooling, checkpoint.normalize)
-        os.replace(partial, out)
-    finally:
-        partial.unlink(missing_ok=True)
+    with atomic_file(out) as file:
+        write_onnx(file, tensors, checkpoint.config, checkpoint.pooling, checkpoint.normalize)
     return out

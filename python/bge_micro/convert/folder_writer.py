@@ -3,11 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import secrets
-import shutil
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from bge_micro import _core
+from bge_micro.atomic import atomic_folder, naming
 from bge_micro.checkpoint.config import EncoderConfig
 from bge_micro.checkpoint.modules import ModelSettings
 from bge_micro.checkpoint.side_file import SIDE_FILE_NAME, SideFile, file_sha256
@@ -87,11 +83,11 @@ def write_folder(out: str | Path, contents: FolderContents) -> Path:
     from safetensors.numpy import save
 
     out = Path(out)
-    with _new_folder(out) as folder:
+    with atomic_folder(out) as folder:
         tensors = {name: np.ascontiguousarray(array) for name, array in contents.tensors.items()}
         # transformers reads only files that name their framework; "pt" says: rows are outputs.
         weights = save(tensors, metadata={"format": "pt"})
-        (folder / WEIGHTS_NAME).write_bytes(weights)
+        _write_bytes(folder / WEIGHTS_NAME, weights)
         _write_json(folder / TOKENIZER_NAME, contents.tokenizer, indent=None)
         _write_json(folder / "config.json", contents.config.to_bert_config())
         if not any(array.dtype == np.int8 for array in tensors.values()):
@@ -103,44 +99,6 @@ def write_folder(out: str | Path, contents: FolderContents) -> Path:
         if contents.license is not None:
             _write_text(folder / "LICENSE", contents.license.text)
     return out
-
-
-@contextmanager
-def _new_folder(out: Path) -> Iterator[Path]:
-    """Give a folder to write to, which takes its final name only when all has been written."""
-    if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise FileExistsError(f"{out}: exists and is not an empty folder; remove it first.")
-    partial = out.with_name(f".{out.name}.{secrets.token_hex(4)}.partial")
-    try:
-        partial.mkdir(parents=True)
-        yield partial
-        for file in filter(Path.is_file, partial.rglob("*")):
-            _sync(file)
-        _rename(partial, out)
-    except BaseException as error:
-        shutil.rmtree(partial, ignore_errors=True)
-        if isinstance(error, OSError) and error.errno and not error.filename:
-            error.filename = str(partial)  # a full disk does not say which file did not fit
-        raise
-
-
-def _sync(path: Path) -> None:
-    """Have a file on the disk: a crash may leave its new name with nothing behind it."""
-    with path.open("r+b") as file:
-        os.fsync(file.fileno())
-
-
-def _rename(partial: Path, out: Path) -> None:
-    try:
-        if out.exists():  # empty, at first; Windows does not rename over it
-            out.rmdir()
-        partial.rename(out)
-    except OSError as error:
-        if not out.exists():
-            raise
-        raise FileExistsError(
-            f"{out}: another process has written it meanwhile; its folder was left as it is."
-        ) from error
 
 
 def _write_modules(folder: Path, contents: FolderContents) -> None:
@@ -221,4 +179,9 @@ def _write_json(path: Path, value: object, indent: int | None = 2) -> None:
 
 
 def _write_text(path: Path, text: str) -> None:
-    path.write_bytes(text.encode("utf-8"))  # the same line ends on every system
+    _write_bytes(path, text.encode("utf-8"))  # the same line ends on every system
+
+
+def _write_bytes(path: Path, data: bytes) -> None:
+    with naming(path):  # a full disk does not say which file did not fit
+        path.write_bytes(data)

@@ -8,8 +8,7 @@ pooled and, if the model does so, normalised.
 from __future__ import annotations
 
 import math
-from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,12 +22,12 @@ _INPUTS = ("input_ids", "attention_mask", "token_type_ids")
 
 
 def write_onnx(
-    path: Path, tensors: Tensors, config: EncoderConfig, pooling: str, normalize: bool
+    file: IO[bytes], tensors: Tensors, config: EncoderConfig, pooling: str, normalize: bool
 ) -> None:
     """Write a graph.
 
     Args:
-        path: The file.
+        file: Where to.
         tensors: All tensors in floats, under their BERT names.
         config: The sizes.
         pooling: One of `checkpoint.modules.POOLINGS`.
@@ -39,7 +38,7 @@ def write_onnx(
     """
     builder = _Builder(import_onnx(), tensors, config)
     builder.pool(builder.encoder(), pooling, normalize)
-    path.write_bytes(builder.model().SerializeToString())
+    file.write(builder.model().SerializeToString())
 
 
 class _Builder:

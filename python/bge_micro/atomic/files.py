@@ -1,0 +1,145 @@
+"""Create, open, lock and publish one file; the permissions of what is new."""
+
+from __future__ import annotations
+
+import errno
+import io
+import os
+import stat
+from pathlib import Path
+from typing import IO
+
+from bge_micro.atomic.names import WINDOWS, is_own, naming
+
+_FLAGS = os.O_RDWR
+for _name in ("O_NOFOLLOW", "O_NONBLOCK", "O_CLOEXEC", "O_BINARY", "O_NOINHERIT"):
+    _FLAGS |= getattr(os, _name, 0)
+
+
+def create_file(partial: Path, target: Path, *, shown: str | Path) -> IO[bytes]:
+    """Create a file, locked, with the permissions of its target.
+
+    Args:
+        partial: The name, of `partial_path`.
+        target: The file that it is to become.
+        shown: What errors of writing call it.
+
+    Raises:
+        OSError: It cannot be created. FileExistsError if there is such a name.
+    """
+    mode = 0o600 if target.exists() else 0o666
+    with naming(shown):
+        file = _NamedFile(os.open(partial, os.O_CREAT | os.O_EXCL | _FLAGS, mode), shown)
+        copy_access(file.fileno(), target, 0o600)
+    lock(file, partial)
+    return io.BufferedRandom(file)
+
+
+def open_own(path: Path, *, shown: str | Path) -> IO[bytes]:
+    """Open a file of ours that is there, to read and write it.
+
+    Raises:
+        PermissionError: It is not a regular file, not ours, or has a second name.
+        OSError: It cannot be opened.
+    """
+    with naming(path):
+        file = _NamedFile(os.open(path, _FLAGS), shown)
+        if not is_own(os.fstat(file.fileno())):
+            file.close()
+            raise PermissionError(errno.EACCES, "is not a file of this user", str(path))
+    return io.BufferedRandom(file)
+
+
+def publish_file(file: IO[bytes], partial: Path, target: Path, *, shown: str | Path) -> None:
+    """Bring a file to the disk, close it, and have it take its target's name.
+
+    Args:
+        file: The file, of `create_file` or `open_own`.
+        partial: Its name now.
+        target: Its name from now on; what is there is replaced.
+        shown: What errors call it.
+    """
+    with naming(shown):
+        file.flush()
+        copy_access(file.fileno(), target)
+        os.fsync(file.fileno())
+        if WINDOWS:
+            file.close()
+        os.replace(partial, target)  # still locked, so that nobody takes it for a leftover
+        sync_folder(target.parent)
+        file.close()
+
+
+def copy_access(handle: int, target: Path, more: int = 0) -> None:
+    """Give an open file or folder its target's mode, and `more`, and its group, if there is one.
+
+    Where the group cannot be given, a group of other people must not gain what it had: the file's
+    own group then has the permissions of everybody.
+    """
+    if WINDOWS or not target.exists():
+        return
+    found = target.stat()
+    mode = stat.S_IMODE(found.st_mode) & 0o777 | more
+    if os.fstat(handle).st_gid != found.st_gid:
+        try:
+            os.fchown(handle, -1, found.st_gid)
+        except OSError:
+            mode = mode & 0o707 | (mode & 0o007) << 3
+    os.fchmod(handle, mode)
+
+
+def sync_folder(folder: Path) -> None:
+    """Bring the names that a folder holds to the disk, where the system can."""
+    if WINDOWS:
+        return
+    try:
+        handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    except PermissionError:  # it may be written and not be read
+        return
+    try:
+        os.fsync(handle)
+    except OSError as error:
+        if error.errno not in (errno.EINVAL, errno.ENOTSUP):  # some network file systems
+            raise
+    finally:
+        os.close(handle)
+
+
+def lock(file: IO[bytes], path: Path) -> bool:
+    """Lock a file; return whether we have it now, and `path` still names it.
+
+    The lock goes with the process, however it ends. On Windows and on file systems without locks
+    the answer is yes.
+    """
+    if not WINDOWS and not lock_handle(file.fileno()):
+        return False
+    try:
+        # Between opening and locking another process may have published or removed it.
+        return os.path.samestat(os.fstat(file.fileno()), os.lstat(path))
+    except FileNotFoundError:
+        return False
+
+
+def lock_handle(handle: int) -> bool:
+    """Lock an open file or folder, not on Windows; return whether nobody else has it."""
+    import fcntl
+
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except OSError as error:
+        return error.errno in (errno.ENOLCK, errno.ENOSYS, errno.ENOTSUP, errno.EINVAL)
+    return True
+
+
+class _NamedFile(io.FileIO):
+    """A file whose errors of writing name the file that it is to become."""
+
+    def __init__(self, handle: int, shown: str | Path) -> None:
+        super().__init__(handle, "r+b")
+        self._shown = shown
+
+    def write(self, data: object) -> int:
+        with naming(self._shown):
+            return super().write(data)  # type: ignore[arg-type]
