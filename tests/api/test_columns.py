@@ -11,8 +11,8 @@ from bge_micro import SentenceTransformer, columns
 from bge_micro.arrow import to_arrow
 from bge_micro.pieces import cut_into_pieces
 
-pa = pytest.importorskip("pyarrow")
-pl = pytest.importorskip("polars")
+pa = pytest.importorskip("pyarrow", reason="pip install '.[test]'")
+pl = pytest.importorskip("polars", reason="pip install '.[test]'")
 
 TEXTS = ["one", "", "drei", "Вот", "圖書館", "six and more words"] * 5
 KINDS = [pa.string(), pa.large_string(), pa.string_view(), pa.dictionary(pa.int8(), pa.string())]

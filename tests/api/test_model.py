@@ -183,7 +183,7 @@ def test_calls_of_torch_modules(own: SentenceTransformer) -> None:
 
 
 def test_progress_bar(model: SentenceTransformer, capsys: pytest.CaptureFixture[str]) -> None:
-    pytest.importorskip("tqdm")
+    pytest.importorskip("tqdm", reason="needs the extra bge-micro[progress]")
     model.encode(["a", "b"])
     assert capsys.readouterr().err == ""
     model.encode(["a", "b"], show_progress_bar=True)

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 pytest.importorskip("bench", reason="the bench is part of a checkout only")
-pytest.importorskip("onnx")
+pytest.importorskip("onnx", reason="needs the extra bge-micro[convert]")
 
 import onnx
 from onnx.reference import ReferenceEvaluator

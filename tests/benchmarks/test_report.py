@@ -91,7 +91,7 @@ def test_json_holds_every_run(report: Report) -> None:
 
 
 def test_plot(report: Report, tmp_path: Path) -> None:
-    pytest.importorskip("matplotlib")
+    pytest.importorskip("matplotlib", reason="needs the extra bge-micro[plot]")
     from bench.plot import plot
 
     plot(report, tmp_path / "report.png")

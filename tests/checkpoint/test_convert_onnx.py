@@ -51,7 +51,9 @@ def vocab_path(tmp_path: Path) -> Path:
 
 @pytest.fixture(scope="module")
 def runtime() -> Any:
-    return pytest.importorskip("onnxruntime", reason="needs onnxruntime, the reference here")
+    return pytest.importorskip(
+        "onnxruntime", reason="needs onnxruntime, the reference: pip install '.[test]'"
+    )
 
 
 def optimise(runtime: Any, source: Path, out: Path, level: str) -> Path:

@@ -82,10 +82,11 @@ def test_data_outside_of_the_folder_is_not_opened(
 
 @pytest.mark.parametrize("keep_io_types", [True, False])
 def test_half_precision(export: Path, tmp_path: Path, keep_io_types: bool) -> None:
-    pytest.importorskip("onnxruntime", reason="needs onnxruntime's converter to float16")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        float16 = pytest.importorskip("onnxruntime.transformers.float16")
+        float16 = pytest.importorskip(
+            "onnxruntime.transformers.float16", reason="needs onnxruntime: pip install '.[test]'"
+        )
         half = float16.convert_float_to_float16(onnx.load(str(export)), keep_io_types=keep_io_types)
     path = tmp_path / "half.onnx"
     onnx.save_model(half, str(path))

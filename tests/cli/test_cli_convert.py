@@ -153,7 +153,9 @@ def test_export_of_the_bundled_model(run: Run, tmp_path: Path) -> None:
 
 
 def test_export_to_onnx(run: Run, tmp_path: Path) -> None:
-    runtime = pytest.importorskip("onnxruntime", reason="needs onnxruntime, the reference here")
+    runtime = pytest.importorskip(
+        "onnxruntime", reason="needs onnxruntime, the reference: pip install '.[test]'"
+    )
     pytest.importorskip("onnx", reason="ONNX files need the extra bge-micro[convert]")
     assert run("export", "out.onnx").code == 0
     session = runtime.InferenceSession(str(tmp_path / "out.onnx"))

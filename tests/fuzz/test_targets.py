@@ -19,7 +19,7 @@ LONGEST = 1000
 linux = pytest.mark.skipif(sys.platform != "linux", reason="the target has its file in memory")
 served = pytest.mark.skipif(
     not all(map(find_spec, ["starlette", "orjson", "prometheus_client"])),
-    reason="the server's packages are missing: pip install '.[server-test]'",
+    reason="the server's packages are missing: pip install '.[test]'",
 )
 
 

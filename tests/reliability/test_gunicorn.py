@@ -16,7 +16,7 @@ import pytest
 
 from bge_micro import SentenceTransformer
 
-pytest.importorskip("gunicorn", reason="needs gunicorn")
+pytest.importorskip("gunicorn", reason="needs gunicorn: pip install '.[test]'")
 
 APPLICATION = """
     from urllib.parse import unquote

@@ -9,4 +9,4 @@ from .conftest import NEEDED
 
 @pytest.mark.parametrize("name", [*NEEDED, "playwright"])
 def test_installed(name: str) -> None:
-    pytest.importorskip(name, reason=f"{name} is missing: pip install '.[server-test]'")
+    pytest.importorskip(name, reason=f"{name} is missing: pip install '.[test]'")

@@ -17,7 +17,7 @@ from bge_micro import SentenceTransformer
 from .servers import PATIENCE, Running, running
 
 playwright = pytest.importorskip(
-    "playwright.sync_api", reason="playwright is missing: pip install '.[server-test]'"
+    "playwright.sync_api", reason="playwright is missing: pip install '.[test]'"
 )
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="chromium is missing: a Debian package")

@@ -122,7 +122,8 @@ def test_without_the_extra(tmp_path: Path) -> None:
 @pytest.mark.slow
 def test_schemathesis_finds_nothing(start: Start, tmp_path: Path) -> None:
     pytest.importorskip(
-        "schemathesis", reason="schemathesis is missing: pip install '.[server-test]'"
+        "schemathesis",
+        reason="schemathesis is missing: pip install -c constraints/server.txt schemathesis",
     )
     tool = shutil.which("schemathesis", path=Path(sys.executable).parent) or "schemathesis"
     server = start()
