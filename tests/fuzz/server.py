@@ -18,6 +18,7 @@ from typing import Any
 
 from api.tiny_model import write_tiny_model
 from bge_micro import SentenceTransformer
+from bge_micro.server.access import Admission
 from bge_micro.server.app import build_app
 from bge_micro.server.limits import Limits
 from bge_micro.server.service import Service
@@ -51,7 +52,7 @@ _WORD = re.compile(r"\W*[A-Za-z_]{1,40}\W*")
 with tempfile.TemporaryDirectory() as _folder:
     _MODEL = SentenceTransformer(write_tiny_model(Path(_folder) / "tiny"), threads=1)
     _SERVICE = Service(_MODEL, ["tiny"], LIMITS)  # which reads the folder, for the space's name
-_APP = build_app(_SERVICE, KEY)
+_APP = build_app(_SERVICE, Admission(KEY))
 _LOOP = asyncio.new_event_loop()
 
 

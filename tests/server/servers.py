@@ -14,6 +14,7 @@ import httpx
 import uvicorn
 
 from bge_micro import SentenceTransformer
+from bge_micro.server.access import EVERYBODY, Admission
 from bge_micro.server.limits import Limits
 from bge_micro.server.run import Address, configure
 from bge_micro.server.service import Service
@@ -36,13 +37,13 @@ class Running:
 def running(
     model: SentenceTransformer,
     limits: Limits | None = None,
-    api_key: str | None = None,
+    admission: Admission = EVERYBODY,
     **options: Any,
 ) -> Iterator[Running]:
     """Serve a model until the block ends."""
     service = Service(model, ["bge-micro-v2", "other/name"], limits or Limits(), **options)
     listener = Address("127.0.0.1", 0).listen()
-    server = uvicorn.Server(configure(service, api_key))
+    server = uvicorn.Server(configure(service, admission))
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
     url = f"http://127.0.0.1:{listener.getsockname()[1]}"
     thread.start()

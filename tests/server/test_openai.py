@@ -10,6 +10,7 @@ import openai
 import pytest
 
 from bge_micro import SentenceTransformer
+from bge_micro.server.access import Admission
 
 from .servers import PATIENCE, Running, running
 
@@ -110,7 +111,7 @@ def test_long_texts_are_refused_or_cut_and_told(
 
 
 def test_api_key(model: SentenceTransformer) -> None:
-    with running(model, api_key="s3cret") as server:
+    with running(model, admission=Admission("s3cret")) as server:
         url = f"{server.url}/v1"
         right = openai.OpenAI(base_url=url, api_key="s3cret")
         assert len(right.embeddings.create(model="bge-micro-v2", input="a").data) == 1

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from bge_micro import SentenceTransformer
+from bge_micro.server.access import Admission
 
 from .servers import PATIENCE, Running, running
 
@@ -230,7 +231,7 @@ def test_nothing_sticks_out(page: Any, width: int) -> None:
 
 
 def test_api_key(browser: Any, model: SentenceTransformer) -> None:
-    with running(model, api_key="s3cret") as server:
+    with running(model, admission=Admission("s3cret")) as server:
         context = browser.new_context()
         page = context.new_page()
         page.goto(f"{server.url}/")

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import argparse
 import os
+import re
 from pathlib import Path
 from typing import Any
 
 from bge_micro.cli.parser import UsageError, add_model_options, positive
 
 _KEY_VARIABLE = "BGE_MICRO_API_KEY"
+_KEY = re.compile("[!-~]+")
 
 
 def add_command(commands: argparse._SubParsersAction[Any]) -> None:
@@ -32,6 +34,22 @@ def add_command(commands: argparse._SubParsersAction[Any]) -> None:
         "--api-key-file",
         metavar="FILE",
         help=f"file with the API key that clients must send (default: {_KEY_VARIABLE}, else none)",
+    )
+    group.add_argument(
+        "--allowed-host",
+        action="append",
+        default=[],
+        metavar="NAME",
+        help="name by which clients may call the server, in the Host header; may be given more "
+        "than once (default: localhost where only this machine can reach it, else every name)",
+    )
+    group.add_argument(
+        "--cors-origin",
+        action="append",
+        default=[],
+        metavar="ORIGIN",
+        help="origin, such as https://app.example, whose pages may read answers in a browser, or "
+        "* for all; may be given more than once (default: none)",
     )
     group.add_argument(
         "--model-name",
@@ -79,6 +97,7 @@ def run(arguments: argparse.Namespace) -> int:
     """Run the subcommand."""
     api_key = _read_key(arguments.api_key_file)
     try:
+        from bge_micro.server.access import Admission, hosts_for
         from bge_micro.server.limits import Limits
         from bge_micro.server.run import Address, run_server
         from bge_micro.server.service import Service
@@ -98,17 +117,29 @@ def run(arguments: argparse.Namespace) -> int:
     )
     names = arguments.model_name or _names(arguments.model)
     service = Service(model, names, limits, auto_truncate=arguments.auto_truncate)
-    run_server(service, Address(arguments.host, arguments.port), api_key, arguments.log_level)
+    hosts = hosts_for(arguments.host, arguments.allowed_host)
+    admission = Admission(api_key, hosts, arguments.cors_origin)
+    run_server(service, Address(arguments.host, arguments.port), admission, arguments.log_level)
     return 0
 
 
 def _read_key(path: str | None) -> str | None:
     """Return the API key; None for no key at all."""
-    key = os.environ.get(_KEY_VARIABLE) if path is None else Path(path).read_text("utf-8")
-    source = _KEY_VARIABLE if path is None else path
-    if key is not None and not key.strip():
+    if path is None:
+        source, key = _KEY_VARIABLE, os.environ.get(_KEY_VARIABLE)
+    else:
+        source, key = path, Path(path).read_text("utf-8", errors="surrogateescape")
+    if key is None:
+        return None
+    key = key.strip()
+    if not key:
         raise UsageError(f"{source}: the API key is empty")
-    return None if key is None else key.strip()
+    if not _KEY.fullmatch(key):
+        raise UsageError(
+            f"{source}: the API key has to be one line of ASCII letters, digits and signs without "
+            "spaces, because clients send it in a header; save the file without a byte order mark"
+        )
+    return key
 
 
 def _names(model: str | None) -> list[str]:

@@ -1,17 +1,30 @@
-"""Around every request: who may ask, and the line and the numbers that are kept of it."""
+"""Around every request: who may ask, and the line and the numbers that are kept of it.
+
+A browser lets any page send requests to this machine. It tells the page the answers only if the
+server allows the page's origin; and a page whose name its owner makes point here (DNS rebinding)
+counts as of the same origin, but gives itself away by the Host header.
+"""
 
 from __future__ import annotations
 
+import asyncio
 import hmac
+import ipaddress
 import logging
 import time
+from collections.abc import Collection
+from dataclasses import dataclass
 from typing import Any
 
+from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from bge_micro.server.errors import UnauthorizedError
+from bge_micro.server.errors import RequestError, UnauthorizedError
 from bge_micro.server.metrics import Metrics
+
+# The status that is logged and counted for requests whose clients left, as nginx has it.
+CLIENT_LEFT = 499
 
 # The key of a request's scope under which handlers leave numbers for the log.
 NOTE = "bge_micro.note"
@@ -19,17 +32,83 @@ NOTE = "bge_micro.note"
 _log = logging.getLogger(__name__)
 
 
-def check_key(request: Request, key: bytes | None) -> None:
-    """Raise an UnauthorizedError unless the request has the API key, if there is one."""
-    if key is None:
-        return
-    scheme, _, given = request.headers.get("authorization", "").partition(" ")
-    # In constant time: how long it takes does not tell how much of a guess was right.
-    if scheme.lower() != "bearer" or not hmac.compare_digest(given.strip().encode(), key):
-        raise UnauthorizedError(
-            "this server needs its API key, as Authorization: Bearer KEY",
-            headers={"WWW-Authenticate": "Bearer"},
+@dataclass(frozen=True)
+class Admission:
+    """Who may ask.
+
+    Attributes:
+        api_key: What clients must send; None lets everybody in.
+        hosts: The names that the Host header may have beside IP addresses; None allows all.
+        origins: The origins whose pages may read answers in a browser; "*" stands for all.
+    """
+
+    api_key: str | None = None
+    hosts: Collection[str] | None = None
+    origins: Collection[str] = ()
+
+    def check(self, request: Request, *, public: bool) -> None:
+        """Raise a RequestError unless the request names this server, and has the key if needed."""
+        name = _name_of(request.headers.get("host", ""))
+        if self.hosts is not None and name not in self.hosts and not _is_address(name):
+            raise RequestError(
+                "this server does not go by the name in the Host header; bge-micro serve "
+                "--allowed-host adds a name",
+                status=421,
+            )
+        if public or self.api_key is None:
+            return
+        scheme, _, given = request.headers.get("authorization", "").partition(" ")
+        # In constant time: how long it takes does not tell how much of a guess was right.
+        right = hmac.compare_digest(given.strip().encode(), self.api_key.encode())
+        if scheme.lower() != "bearer" or not right:
+            raise UnauthorizedError(
+                "this server needs its API key, as Authorization: Bearer KEY",
+                headers={"WWW-Authenticate": "Bearer"},
+            )
+
+    def open_to_origins(self, app: ASGIApp) -> ASGIApp:
+        """Return an application that also tells browsers which pages may read its answers."""
+        if not self.origins:
+            return app
+        return CORSMiddleware(
+            app,
+            allow_origins=list(self.origins),
+            allow_methods=["GET", "POST"],
+            allow_headers=["*"],
+            expose_headers=["Retry-After", "X-Truncated-Texts"],
         )
+
+
+EVERYBODY = Admission()
+
+
+def hosts_for(address: str, allowed: Collection[str]) -> Collection[str] | None:
+    """Return the names that a server at an address goes by, beside those that are allowed.
+
+    Without any that are allowed, a server that others can reach goes by every name.
+    """
+    names = {name.lower() for name in allowed}
+    if address == "localhost" or (_is_address(address) and _is_loopback(address)):
+        return names | {"localhost"}
+    return names | {address.lower()} if names else None
+
+
+def _name_of(host: str) -> str:
+    """Return a Host header without its port."""
+    name, colon, port = host.rpartition(":")
+    return (name if colon and port.isdecimal() else host.removesuffix(":")).lower()
+
+
+def _is_address(name: str) -> bool:
+    try:
+        ipaddress.ip_address(name.removeprefix("[").removesuffix("]"))
+    except ValueError:
+        return not name  # HTTP/1.0 has no Host header, and no browser speaks it
+    return True
+
+
+def _is_loopback(address: str) -> bool:
+    return ipaddress.ip_address(address).is_loopback
 
 
 class AccessLog:
@@ -58,6 +137,9 @@ class AccessLog:
 
         try:
             await self._app(scope, receive, send_and_see)
+        except asyncio.CancelledError:
+            status = status or CLIENT_LEFT
+            raise
         finally:
             seconds = time.perf_counter() - start
             # The route, not the path: people put texts into paths, too.

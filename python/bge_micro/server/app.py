@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import Any
 
 import anyio
@@ -17,10 +19,16 @@ from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from bge_micro.server import openai_api, site, tei_api
-from bge_micro.server.access import NOTE, AccessLog, check_key
+from bge_micro.server.access import EVERYBODY, NOTE, AccessLog, Admission
 from bge_micro.server.body import BodyReader
-from bge_micro.server.errors import OPENAI, TEI, ErrorStyle, InternalError, RequestError
-from bge_micro.server.fields import parse_json
+from bge_micro.server.errors import (
+    OPENAI,
+    TEI,
+    ErrorStyle,
+    InternalError,
+    RequestError,
+    UnavailableError,
+)
 from bge_micro.server.logs import place_of
 from bge_micro.server.service import Service
 
@@ -30,31 +38,32 @@ Get = Callable[[Service, Request], Awaitable[Response]]
 Post = Callable[[Service, Any, dict[str, Any]], Awaitable[Response]]
 
 
-def build_app(service: Service, api_key: str | None = None) -> ASGIApp:
+def build_app(service: Service, admission: Admission = EVERYBODY) -> ASGIApp:
     """Return the ASGI application; its lifespan starts and ends the engine's thread.
 
     Args:
         service: What it serves.
-        api_key: What clients must send; None lets everybody in.
+        admission: Who may ask.
     """
-    key = None if api_key is None else api_key.encode()
-    bodies = BodyReader(service.limits)
+    bodies = BodyReader(service.limits, service.encoder.limit, service.held.bodies)
 
     def get(path: str, handler: Get, *, style: ErrorStyle = TEI, public: bool = False) -> Route:
         async def handle(request: Request) -> Response:
             return await handler(service, request)
 
-        return Route(path, _Endpoint(path, handle, None if public else key, style), methods=["GET"])
+        check = partial(admission.check, public=public)
+        return Route(path, _Endpoint(path, handle, check, style), methods=["GET"])
 
     def post(path: str, handler: Post, *, style: ErrorStyle = TEI) -> Route:
         async def handle(request: Request) -> Response:
-            body = await bodies.read(request)
             try:
-                return await handler(service, parse_json(body), request.scope[NOTE])
+                body = await bodies.read(request)
+                return await handler(service, body, request.scope[NOTE])
             finally:
-                bodies.release(body)
+                bodies.release(request)
 
-        return Route(path, _Endpoint(path, handle, key, style), methods=["POST"])
+        check = partial(admission.check, public=False)
+        return Route(path, _Endpoint(path, handle, check, style), methods=["POST"])
 
     routes = [
         post("/v1/embeddings", openai_api.embeddings, style=OPENAI),
@@ -88,31 +97,35 @@ def build_app(service: Service, api_key: str | None = None) -> ASGIApp:
         routes=routes, lifespan=lifespan, exception_handlers={HTTPException: _no_such_route}
     )
     app.router.redirect_slashes = False
-    return AccessLog(app, service.metrics)
+    return AccessLog(admission.open_to_origins(app), service.metrics)
 
 
 class _Endpoint:
-    """A route's ASGI application: key, handler, and errors in the style of its interface."""
+    """A route's ASGI application: check, handler, and errors in the style of its interface."""
 
     def __init__(
         self,
         path: str,
         handle: Callable[[Request], Awaitable[Response]],
-        key: bytes | None,
+        check: Callable[[Request], None],
         style: ErrorStyle,
     ) -> None:
         self.path = path
         self._handle = handle
-        self._key = key
+        self._check = check
         self._style = style
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         request = Request(scope, receive)
         try:
-            check_key(request, self._key)
+            self._check(request)
             response = await self._handle(request)
         except RequestError as error:
             response = self._style.response(error)
+        except asyncio.CancelledError:
+            if await request.is_disconnected():
+                raise
+            response = self._style.response(UnavailableError("the server is about to stop"))
         except Exception as error:
             _log.error("handler failed", extra={"fields": place_of(error)})
             response = self._style.response(InternalError("internal error; see the server's log"))

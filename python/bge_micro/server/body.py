@@ -2,26 +2,37 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import anyio
 from starlette.requests import ClientDisconnect, Request
 
 from bge_micro.server.errors import TRY_AGAIN, RequestError, UnavailableError
+from bge_micro.server.held import Held
+from bge_micro.server.json_values import JsonLimits, parse_json, size_when_parsed
 from bge_micro.server.limits import Limits
 
 
 class BodyReader:
-    """Reads bodies, and keeps count of the bytes that are held."""
+    """Reads bodies, and keeps account of what is held of them."""
 
-    def __init__(self, limits: Limits) -> None:
-        """Hold at most what the limits say."""
+    def __init__(self, limits: Limits, tokens: int, held: Held) -> None:
+        """Prepare.
+
+        Args:
+            limits: The limits of bodies.
+            tokens: The most tokens of a text.
+            held: Where what is held is kept account of, under the requests.
+        """
         self._limits = limits
-        self._held = 0
+        self._json = JsonLimits(limits.texts, tokens)
+        self._held = held
 
-    async def read(self, request: Request) -> bytes:
-        """Read the body of a request that should hold JSON; `release` it when done.
+    async def read(self, request: Request) -> Any:
+        """Return the JSON value in a request's body; `release` it when done, or after an error.
 
         Raises:
-            RequestError: The content is of another type, too large, too slow, or cut short.
+            RequestError: The content is of another type, too large, too slow, cut short or no JSON.
         """
         content_type = request.headers.get("content-type", "")
         if content_type.partition(";")[0].strip().lower() != "application/json":
@@ -31,32 +42,34 @@ class BodyReader:
         declared = request.headers.get("content-length", "")
         if declared.isdecimal() and int(declared) > self._limits.body_bytes:
             raise self._too_large()
+        body = await self._bytes(request)
+        self._hold(request, size_when_parsed(body))
+        return parse_json(body, self._json)
+
+    def release(self, request: Request) -> None:
+        """Say that nothing of a request's body is held any more."""
+        self._held.release(request)
+
+    async def _bytes(self, request: Request) -> bytes:
         chunks: list[bytes] = []
         size = 0
         try:
             with anyio.fail_after(self._limits.body_seconds):
                 async for chunk in request.stream():
                     size += len(chunk)
-                    self._held += len(chunk)
                     if size > self._limits.body_bytes:
                         raise self._too_large()
-                    if self._held > self._limits.held_bytes:
-                        raise UnavailableError(
-                            "too many large requests at once; try again", headers=TRY_AGAIN
-                        )
+                    self._hold(request, size)
                     chunks.append(chunk)
-        except BaseException as error:
-            self._held -= size
-            if isinstance(error, TimeoutError):
-                raise self._too_slow() from None
-            if isinstance(error, ClientDisconnect):
-                raise RequestError("the client left before the body was complete") from None
-            raise
+        except TimeoutError:
+            raise self._too_slow() from None
+        except ClientDisconnect:
+            raise RequestError("the client left before the body was complete") from None
         return b"".join(chunks)
 
-    def release(self, body: bytes) -> None:
-        """Say that nothing of a body is held any more."""
-        self._held -= len(body)
+    def _hold(self, request: Request, size: int) -> None:
+        if not self._held.set(request, size):
+            raise UnavailableError("too many large requests at once; try again", headers=TRY_AGAIN)
 
     # What still comes of a body after these answers could be taken for the next request, so the
     # connection is closed.

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, NoReturn
 
-import orjson
-
-from bge_micro.server.errors import InputError, RequestError
+from bge_micro.server.errors import InputError
 
 # What a field is called; anything else may be a text in the wrong place and is not repeated.
 _NAME = re.compile(r"[A-Za-z_]{1,40}")
@@ -135,30 +132,6 @@ class Fields:
         where = self._path + name
         kind = _kind(self._values.get(name) if value is None else value)
         raise InputError(f"{where} is {kind}, expected {expected}", param=where.partition("[")[0])
-
-
-def parse_json(body: bytes) -> Any:
-    """Parse JSON.
-
-    Raises:
-        RequestError: It is none, or nested too deeply. Its bytes are not quoted.
-    """
-    try:
-        return orjson.loads(body)
-    except orjson.JSONDecodeError as error:
-        place = error.pos
-    # orjson refuses lone surrogates, which JavaScript writes when it has cut an emoji in two. The
-    # standard library takes them, at a tenth of the speed, and the tokenizer knows what to do.
-    try:
-        return json.loads(body, parse_constant=_refuse_constant)
-    except (ValueError, RecursionError):
-        raise RequestError(
-            f"the body is not valid JSON in UTF-8 (near character {place})"
-        ) from None
-
-
-def _refuse_constant(name: str) -> NoReturn:
-    raise ValueError(name)  # NaN and Infinity are not JSON
 
 
 def _kind(value: Any) -> str:

@@ -1,8 +1,14 @@
-"""Log lines: one JSON object each, on standard error, and never a text of a request in them."""
+"""Log lines: one JSON object each, on standard error, and never a text of a request in them.
+
+Who reads standard error may stop doing so. A pipe that is full would stop the server, too, so lines
+for which there is no room are dropped, and a line says how many.
+"""
 
 from __future__ import annotations
 
 import logging
+import os
+import select
 import sys
 import time
 import traceback
@@ -32,13 +38,61 @@ class JsonFormatter(logging.Formatter):
         return orjson.dumps(fields, default=str).decode()
 
 
+class PatientHandler(logging.Handler):
+    """Writes lines to a file, pipe or terminal without ever waiting for it (POSIX)."""
+
+    # What a pipe takes without waiting once it takes anything.
+    _PIECE = getattr(select, "PIPE_BUF", 512)
+
+    def __init__(self, file: int) -> None:
+        """Write to a file descriptor. It stays as it is: others who share it may want to wait."""
+        super().__init__()
+        self._file = file
+        self._poll = select.poll()
+        self._poll.register(file, select.POLLOUT)
+        self._waiting = b""  # what is next to be written: a line, or the rest of one
+        self._dropped = 0
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Write a line, or count it as dropped."""
+        self._write()
+        if self._waiting:
+            self._dropped += 1
+            return
+        if self._dropped:
+            self._waiting = self._line(_gap(self._dropped))
+            self._dropped = 0
+        self._waiting += self._line(record)
+        self._write()
+
+    def _line(self, record: logging.LogRecord) -> bytes:
+        return f"{self.format(record)}\n".encode()
+
+    def _write(self) -> None:
+        try:
+            while self._waiting and self._poll.poll(0):
+                size = os.write(self._file, self._waiting[: self._PIECE])
+                self._waiting = self._waiting[size:]
+        except OSError:  # a full disk, or a pipe that nobody can read any more
+            self._waiting = b""
+            self._dropped += 1
+
+
+def _gap(lines: int) -> logging.LogRecord:
+    record = logging.LogRecord(
+        __name__, logging.WARNING, __file__, 0, "log lines dropped", None, None
+    )
+    record.fields = {"lines": lines}
+    return record
+
+
 def start_logging(level: str) -> None:
     """Send the server's log lines to standard error.
 
     Args:
         level: "debug", "info" or "warning"; each request is a line of level info.
     """
-    handler = logging.StreamHandler(sys.stderr)
+    handler = PatientHandler(sys.stderr.fileno()) if os.name == "posix" else logging.StreamHandler()
     handler.setFormatter(JsonFormatter())
     for name in ("bge_micro.server", *_OTHERS):
         logger = logging.getLogger(name)

@@ -47,6 +47,15 @@ class Metrics:
             buckets=_SECONDS,
             registry=registry,
         )
+        self._refused = Counter(
+            "bge_micro_refused_connections",
+            "Connections closed for what came on them, or did not: by the answer's status.",
+            ("status",),
+            registry=registry,
+        )
+        self._unread = Counter(
+            "bge_micro_unread_answers", "Answers that were not read in time.", registry=registry
+        )
         self._texts = Counter("bge_micro_texts", "Texts embedded.", registry=registry)
         self._tokens = Counter("bge_micro_tokens", "Tokens embedded.", registry=registry)
         self._truncated = Counter(
@@ -63,6 +72,14 @@ class Metrics:
         """Count an answered request."""
         self._requests.labels(route, status).inc()
         self._seconds.labels(route).observe(seconds)
+
+    def count_refused(self, status: int) -> None:
+        """Count a connection that is closed, with this status or without a word."""
+        self._refused.labels(int(status)).inc()
+
+    def count_unread(self) -> None:
+        """Count an answer whose client did not read it."""
+        self._unread.inc()
 
     def count_embedded(self, texts: int, tokens: int, truncated: int) -> None:
         """Count the texts of a request."""

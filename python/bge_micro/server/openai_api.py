@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+import orjson
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -35,8 +36,8 @@ async def embeddings(service: Service, body: Any, note: dict[str, Any]) -> Respo
         return b'{"object":"embedding","index":%d,"embedding":%b}' % (index, write(vector))
 
     start = b'{"object":"list","data":['
-    end = b'],"model":"%b","usage":{"prompt_tokens":%d,"total_tokens":%d}}' % (
-        service.model.names[0].encode(),
+    end = b'],"model":%b,"usage":{"prompt_tokens":%d,"total_tokens":%d}}' % (
+        orjson.dumps(service.model.names[0]),
         embedded.tokens,
         embedded.tokens,
     )

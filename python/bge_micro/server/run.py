@@ -12,6 +12,7 @@ from typing import NoReturn
 
 import uvicorn
 
+from bge_micro.server.access import Admission
 from bge_micro.server.app import build_app
 from bge_micro.server.connection import guarded_by
 from bge_micro.server.logs import start_logging
@@ -43,17 +44,19 @@ class Address:
             family, *_, place = socket.getaddrinfo(
                 self.host, self.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
             )[0]
-            return socket.create_server(place[:2], family=family, backlog=2048)
+            # The address :: means every address of this machine, in IPv4 too.
+            dual = place[0] == "::" and socket.has_dualstack_ipv6()
+            return socket.create_server(place[:2], family=family, backlog=2048, dualstack_ipv6=dual)
         except OSError as error:
             name = f"{self.host}:{self.port}"
             raise OSError(error.errno, error.strerror or str(error), name) from None
 
 
-def configure(service: Service, api_key: str | None) -> uvicorn.Config:
+def configure(service: Service, admission: Admission) -> uvicorn.Config:
     """Return uvicorn's configuration for an application that serves `service`."""
     return uvicorn.Config(
-        build_app(service, api_key),
-        http=guarded_by(service.limits),
+        build_app(service, admission),
+        http=guarded_by(service.limits, service.metrics, service.held),
         access_log=False,
         log_config=None,
         server_header=False,
@@ -64,13 +67,13 @@ def configure(service: Service, api_key: str | None) -> uvicorn.Config:
     )
 
 
-def run_server(service: Service, address: Address, api_key: str | None, log_level: str) -> None:
+def run_server(service: Service, address: Address, admission: Admission, log_level: str) -> None:
     """Serve until SIGINT or SIGTERM; then answer what has come in, and return.
 
     Args:
         service: What to serve.
         address: Where.
-        api_key: What clients must send, or None.
+        admission: Who may ask.
         log_level: "debug", "info" or "warning".
 
     Raises:
@@ -84,7 +87,7 @@ def run_server(service: Service, address: Address, api_key: str | None, log_leve
     # uvicorn finishes its work at a signal, and then raises it again for whom it was before.
     signal.signal(signal.SIGTERM, _exit)
     try:
-        _Server(configure(service, api_key), service.model.names[0]).run(sockets=[listener])
+        _Server(configure(service, admission), service.model.names[0]).run(sockets=[listener])
     finally:
         _log.info("stopped")
 

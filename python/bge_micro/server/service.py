@@ -13,6 +13,7 @@ from bge_micro.server.encoder import Encoder, Kind
 from bge_micro.server.engine_thread import Embedded, EngineThread
 from bge_micro.server.errors import UnknownModelError
 from bge_micro.server.fields import Rows
+from bge_micro.server.held import HeldByClients
 from bge_micro.server.limits import Limits
 from bge_micro.server.metrics import Metrics
 
@@ -61,6 +62,7 @@ class Service:
                 request does not say; they are refused otherwise.
         """
         self.limits = limits
+        self.held = HeldByClients(limits)
         self.auto_truncate = auto_truncate
         self.encoder = Encoder(model)
         self.model = ServedModel(
