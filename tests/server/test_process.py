@@ -8,6 +8,7 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -59,6 +60,40 @@ def test_interrupt(start: Start) -> None:
     server = start("--log-level", "info")
     server.process.send_signal(signal.SIGINT)
     assert server.wait() == 130
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="namespaces of process ids")
+def test_sigterm_to_a_container_that_starts() -> None:
+    """A first process sees SIGTERM only if it has a handler; it should have one from the start."""
+    unshare = ["unshare", "--user", "--map-root-user", "--pid", "--fork", "--kill-child"]
+    if subprocess.run([*unshare, "true"], check=False, capture_output=True).returncode:
+        pytest.skip("no namespaces may be made here")
+    with subprocess.Popen([*unshare, *COMMAND, "--port", "0"], stderr=subprocess.PIPE) as outer:
+        try:
+            children = Path(f"/proc/{outer.pid}/task/{outer.pid}/children")
+            while not (child := children.read_text().strip()):
+                time.sleep(0.001)
+            while not handled_signals(child) >> (signal.SIGTERM - 1) & 1:
+                time.sleep(0.001)
+            assert "numpy" not in Path(f"/proc/{child}/maps").read_text()  # nor the model
+            os.kill(int(child), signal.SIGTERM)
+            assert outer.wait(PATIENCE) == 143
+        finally:
+            outer.kill()
+
+
+def handled_signals(process: str) -> int:
+    status = Path(f"/proc/{process}/status").read_text()
+    return int(status.partition("SigCgt:")[2].split()[0], 16)
+
+
+@pytest.mark.skipif(not socket.has_dualstack_ipv6(), reason="no IPv6, or not with IPv4")
+def test_every_address(start: Start) -> None:
+    server = start("--host", "::")
+    port = server.url.rstrip("/").rpartition(":")[2]
+    for host in ("127.0.0.1", "[::1]"):
+        answer = httpx.get(f"http://{host}:{port}/health", timeout=PATIENCE, trust_env=False)
+        assert answer.status_code == 200
 
 
 def test_options(start: Start, tmp_path: Path) -> None:

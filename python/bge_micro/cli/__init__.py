@@ -7,7 +7,9 @@ of our output went away, as for programs that SIGPIPE ends.
 from __future__ import annotations
 
 import os
+import signal
 import sys
+import threading
 from collections.abc import Sequence
 
 from bge_micro.cli.parser import UsageError, build_parser
@@ -31,6 +33,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         SystemExit: With code 0, after --help and --version.
     """
     _replace_closed_streams()
+    _obey_sigterm()
     try:
         code = _run(argv)
         try:
@@ -42,6 +45,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         return _INTERRUPTED
     return code
+
+
+def _obey_sigterm() -> None:
+    """End at SIGTERM as a container's first process, too; Linux lets only handlers see it there."""
+    if os.getpid() == 1 and threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
 
 
 def _replace_closed_streams() -> None:
