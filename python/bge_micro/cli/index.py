@@ -38,7 +38,7 @@ def add_command(commands: argparse._SubParsersAction[Any]) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Run the subcommand."""
-    from bge_micro.search.folder import new_index
+    from bge_micro.search.saved import new_index
     from bge_micro.search.index import index_options
 
     options = index_options(arguments.truncate_dim, arguments.precision)

@@ -97,7 +97,7 @@ def _open_corpus(model: SentenceTransformer, arguments: argparse.Namespace) -> _
 
 
 def _open_index(model: SentenceTransformer, path: Path) -> _Corpus:
-    from bge_micro.search.folder import open_index
+    from bge_micro.search.saved import open_index
     from bge_micro.search.index import check_space
 
     saved = open_index(path)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from bge_micro.search.index import Hit, Index
+from bge_micro.search.saved import SavedIndexError
 from bge_micro.search.semantic import (
     community_detection,
     paraphrase_mining,
@@ -14,6 +15,7 @@ from bge_micro.search.top_k import TopK, top_k
 __all__ = [
     "Hit",
     "Index",
+    "SavedIndexError",
     "TopK",
     "community_detection",
     "paraphrase_mining",

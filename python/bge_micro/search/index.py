@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bge_micro.inputs import check_errors_option, read_texts
-from bge_micro.search.folder import IndexFolder, new_index, open_index
+from bge_micro.search.saved import SavedIndex, new_index, open_index
 from bge_micro.search.top_k import top_k
 
 if TYPE_CHECKING:
@@ -56,6 +56,7 @@ class Index:
         self.space_id = model.space_id_of(**self._options)
         self.texts: Sequence[str] = []
         self._blocks: list[NDArray[Any]] = [model.encode([], **self._options)]
+        self._saved: SavedIndex | None = None  # whose vectors are the first block
 
     def __len__(self) -> int:
         """Return the number of texts."""
@@ -63,9 +64,15 @@ class Index:
 
     @property
     def vectors(self) -> NDArray[Any]:
-        """The vectors, (rows, columns), as `encode` gives them."""
+        """The vectors, (rows, columns), as `encode` gives them.
+
+        Raises:
+            SavedIndexError: They are of a saved index, whose file was cut since.
+        """
+        if self._saved is not None:
+            self._saved.check_length()
         if len(self._blocks) > 1:
-            self._blocks = [np.concatenate(self._blocks)]
+            self._blocks, self._saved = [np.concatenate(self._blocks)], None
         return self._blocks[0]
 
     def add(self, texts: str | Sequence[str], *, errors: str | None = None, **options: Any) -> None:
@@ -129,31 +136,42 @@ class Index:
         ]
 
     def save(self, folder: str | Path) -> None:
-        """Write a folder, which appears whole or not at all; an index that is there is replaced.
+        """Write a folder, or replace the index there, also the one that this was loaded from.
+
+        Who loads it at the same time gets the old index or the new one, whole, and so it is after a
+        crash at any moment.
 
         Raises:
             FileExistsError: The folder exists and is no index.
+            BlockingIOError: Another process is writing there.
+            OSError: It cannot be written.
         """
-        with new_index(folder, self.space_id, self._options, self.vectors) as writer:
-            writer.append(self.texts, self.vectors)
+        vectors = self.vectors
+        with new_index(folder, self.space_id, self._options, vectors) as writer:
+            writer.append(self.texts, vectors)
 
     @classmethod
-    def load(cls, folder: str | Path, model: SentenceTransformer) -> Index:
-        """Open a saved index. Vectors and texts are read from the disk where they are used.
+    def load(cls, folder: str | Path, model: SentenceTransformer, *, mmap: bool = True) -> Index:
+        """Open a saved index.
 
         Args:
             folder: What `save` or `bge-micro index` wrote.
             model: The model that made it.
+            mmap: Leave vectors and texts on the disk and map them, so that they are read where they
+                are used. A save never changes a file that is mapped. But if something else cuts
+                one, the next search raises an error, and a search that is running ends with
+                SIGBUS; with False all is read into memory.
 
         Raises:
             FileNotFoundError: There is no index.
-            ValueError: The folder is damaged, or another model made it.
+            SavedIndexError: The folder is damaged; a ValueError.
+            ValueError: Another model made it.
         """
-        saved: IndexFolder = open_index(folder)
+        saved = open_index(folder, mmap=mmap)
         made_with = saved.options
         index = cls(model, truncate_dim=made_with["truncate_dim"], precision=made_with["precision"])
         check_space(folder, saved.space_id, index.space_id)
-        index.texts, index._blocks = saved.texts, [saved.vectors]
+        index.texts, index._blocks, index._saved = saved.texts, [saved.vectors], saved
         return index
 
 

@@ -1,0 +1,216 @@
+"""Saves of one index among readers and kills: `PYTHONPATH=tests python -m reliability.index_saves`.
+
+    loads FOLDER COUNT [READERS]   loads beside a process that saves without a pause
+    kills FOLDER COUNT             kill -9 at a random moment of as many saves
+    calls FOLDER [STEP]            kill -9 before each call into C that a save makes, one by one
+
+Each prints one JSON object with what was seen; see the functions.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import signal
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from bge_micro.search.saved import SavedIndexError, new_index, open_index
+
+OPTIONS = {"normalize_embeddings": True, "truncate_dim": None, "precision": "float32"}
+COLUMNS = 384
+
+
+def save(folder: Path, generation: int, rows: int = 200) -> None:
+    """Save an index whose every value, text and space id says its generation."""
+    vectors = np.full((rows, COLUMNS), generation, np.float32)
+    with new_index(folder, f"generation={generation}", OPTIONS, vectors) as writer:
+        writer.append([f"{generation} {row}" for row in range(rows)], vectors)
+
+
+def load(folder: Path) -> int:
+    """Return the generation of the saved index, which must be of one generation only.
+
+    Raises:
+        AssertionError: It is a mixture.
+    """
+    saved = open_index(folder)
+    generation = int(saved.space_id.removeprefix("generation="))
+    assert list(saved.texts) == [f"{generation} {row}" for row in range(len(saved.texts))]
+    assert saved.vectors.shape == (len(saved.texts), COLUMNS)
+    assert (saved.vectors == generation).all()
+    return generation
+
+
+def child(work: Callable[[], None]) -> int:
+    """Do some work in a child process; return its number."""
+    number = os.fork()
+    if number == 0:
+        code = 1
+        try:
+            work()
+            code = 0
+        finally:
+            os._exit(code)
+    return number
+
+
+def exit_code(number: int) -> int:
+    return os.waitstatus_to_exitcode(os.waitpid(number, 0)[1])
+
+
+def loads(folder: Path, count: int, readers: int = 2) -> dict[str, int]:
+    """Load from several processes while another saves without a pause.
+
+    Returns:
+        How many loads gave a whole index, a mixture, no index or another error; how many
+        generations were seen; how many saves there were.
+    """
+    save(folder, 0)
+
+    def save_on() -> None:
+        generation = 0
+        while True:
+            generation += 1
+            save(folder, generation)
+
+    def load_on(result: Path) -> None:
+        seen: Counter[str] = Counter()
+        generations = set()
+        for _ in range(count // readers):
+            try:
+                generations.add(load(folder))
+                seen["whole"] += 1
+            except AssertionError:
+                seen["mixed"] += 1
+            except FileNotFoundError:
+                seen["missing"] += 1
+            except SavedIndexError as error:
+                seen["refused"] += 1
+                print(error, file=sys.stderr)
+        seen["generations"] = len(generations)
+        result.write_text(json.dumps(seen))
+
+    writer = child(save_on)
+    try:
+        results = [folder.with_name(f"{folder.name}-seen-{number}") for number in range(readers)]
+        children = [child(lambda result=result: load_on(result)) for result in results]  # type: ignore[misc]
+        assert [exit_code(number) for number in children] == [0] * readers
+        assert os.waitpid(writer, os.WNOHANG) == (0, 0), "the writer failed"
+    finally:
+        os.kill(writer, signal.SIGKILL)
+        exit_code(writer)
+    total: Counter[str] = Counter()
+    for result in results:
+        total.update(json.loads(result.read_text()))
+        result.unlink()
+    return {"saves": load(folder), **total}
+
+
+def data_files(folder: Path) -> int:
+    return sum(path.suffix in (".npy", ".jsonl", ".partial") for path in folder.iterdir())
+
+
+class Kills:
+    """Saves that are killed: each must leave the old index or the new one, whole.
+
+    Attributes:
+        seen: How many saves left the old or the new index, and were killed with their files there.
+    """
+
+    def __init__(self, folder: Path, rows: int) -> None:
+        self.folder = folder
+        self.rows = rows
+        self.generation = self.before = 0
+        self.seen: Counter[str] = Counter()
+        save(folder, 0, rows)
+
+    def save(self, kill: Callable[[int], None], work: Callable[[Callable[[], None]], None]) -> bool:
+        """Save the next generation in a child, and look at what is there when it has ended.
+
+        Args:
+            kill: Called with the child's number after it has begun.
+            work: Runs the save in the child.
+
+        Returns:
+            Whether it came to its end.
+        """
+        self.generation += 1
+        number = child(lambda: work(lambda: save(self.folder, self.generation, self.rows)))
+        kill(number)
+        code = exit_code(number)
+        assert code in (0, -signal.SIGKILL), code
+        found = load(self.folder)
+        assert found in (self.before, self.generation), found
+        assert code or found == self.generation
+        self.seen["killed" if code else "finished"] += 1
+        self.seen["old" if found == self.before else "new"] += 1
+        self.seen["left files"] += data_files(self.folder) > 2
+        self.before = found
+        return code == 0
+
+    def result(self) -> dict[str, int]:
+        """Save once more, which removes what the killed ones have left."""
+        save(self.folder, self.generation + 1)
+        assert load(self.folder) == self.generation + 1
+        assert data_files(self.folder) == 2, sorted(self.folder.iterdir())
+        return dict(self.seen)
+
+
+def kills(folder: Path, count: int) -> dict[str, int]:
+    """Kill saves at random moments, until so many have been killed."""
+    run = Kills(folder, 200)
+    rng = random.Random(17)
+    begin = time.monotonic()
+    for generation in range(1, 11):
+        save(folder, generation)
+    span = (time.monotonic() - begin) / 10
+    run.generation = run.before = 10
+
+    def kill(number: int) -> None:
+        time.sleep(rng.random() * span * 1.5)
+        os.kill(number, signal.SIGKILL)
+
+    while run.seen["killed"] < count:
+        run.save(kill, lambda work: work())
+    return run.result()
+
+
+def calls(folder: Path, step: int = 1) -> dict[str, int]:
+    """Kill a save before its first call into C, another before its second, or every so manyth."""
+    run = Kills(folder, 2)  # whose rows, too, are a few calls each
+    at = 0
+
+    def counted(work: Callable[[], None]) -> None:
+        left = at
+
+        def count(frame: Any, event: str, argument: Any) -> None:
+            nonlocal left
+            if event == "c_call":
+                left -= 1
+                if left < 0:
+                    os.kill(os.getpid(), signal.SIGKILL)
+
+        sys.setprofile(count)
+        work()
+
+    while not run.save(lambda number: None, counted):
+        at += step
+    return run.result()
+
+
+def main() -> None:
+    what, folder, *counts = sys.argv[1:]
+    work = {"loads": loads, "kills": kills, "calls": calls}[what]
+    print(json.dumps(work(Path(folder), *map(int, counts))))  # type: ignore[operator]
+
+
+if __name__ == "__main__":
+    main()
