@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Fuzzes what reads input from outside: so many executions, or until something is found.
-#   scripts/fuzz.sh core|safetensors|offsets|settings|tokenizer|server|all [executions [libFuzzer's arguments]]
+#   scripts/fuzz.sh core|safetensors|offsets|settings|tokenizer|server|index|all [executions [libFuzzer's arguments]]
 # Without a number, a million. -max_total_time=600, for one, ends a run after ten minutes.
 # New inputs that reach new code are kept in build/fuzz/corpus; a finding is written to build/fuzz.
 # The Python targets want atheris, of these the server's what the server wants; the core's wants Clang
@@ -11,7 +11,7 @@ target=$1
 runs=${2:-1000000}
 shift $(($# < 2 ? $# : 2))
 if [[ $target == all ]]; then
-  for each in core safetensors offsets settings tokenizer server; do "$0" "$each" "$runs" "$@"; done
+  for each in core safetensors offsets settings tokenizer server index; do "$0" "$each" "$runs" "$@"; done
   exit
 fi
 mkdir -p "build/fuzz/corpus/$target"
@@ -28,4 +28,4 @@ if [[ $target == core ]]; then
   } >&2
   exec build/fuzz/fuzz_core "${arguments[@]}"
 fi
-PYTHONPATH=tests exec python -m fuzz.run "$target" "${arguments[@]}"
+PYTHONPATH=tests${PYTHONPATH:+:$PYTHONPATH} exec python -m fuzz.run "$target" "${arguments[@]}"

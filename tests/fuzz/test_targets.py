@@ -30,6 +30,7 @@ served = pytest.mark.skipif(
         pytest.param("offsets", marks=linux),
         "settings",
         "tokenizer",
+        "index",
         pytest.param("server", marks=served),
     ],
 )

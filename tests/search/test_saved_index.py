@@ -17,10 +17,11 @@ from numpy.typing import NDArray
 
 from bge_micro import SentenceTransformer
 from bge_micro.search import Index, SavedIndexError
+from bge_micro.search.index import index_options
 from bge_micro.search.saved import SavedIndex, new_index, open_index, reader
 
 TEXTS = ["a", 'b "quoted"\n', "", "\ud800 é 日", "\u2028"]
-OPTIONS: dict[str, Any] = {"normalize_embeddings": True, "truncate_dim": None}
+OPTIONS = index_options(None, "float32")
 DTYPES = {"float32": "<f4", "int8": "|i1", "uint8": "|u1", "binary": "|i1", "ubinary": "|u1"}
 
 posix = pytest.mark.skipif(os.name == "nt", reason="of POSIX")
@@ -34,7 +35,7 @@ def save(
     folder: Path, texts: list[str] = TEXTS, *, first: int = 0, precision: str = "float32"
 ) -> None:
     vectors = vectors_of(len(texts), DTYPES[precision], first)
-    with new_index(folder, "space", OPTIONS | {"precision": precision}, vectors) as writer:
+    with new_index(folder, "space", index_options(None, precision), vectors) as writer:
         writer.append(texts, vectors)
 
 
@@ -83,7 +84,7 @@ def test_what_was_saved(tmp_path: Path, precision: str, rows: int, mapped: bool)
     assert np.array_equal(saved.vectors, vectors_of(rows, DTYPES[precision]))
     assert not saved.vectors.flags.writeable
     assert saved.vectors.flags.aligned
-    assert (saved.space_id, saved.options) == ("space", OPTIONS | {"precision": precision})
+    assert (saved.space_id, saved.options) == ("space", index_options(None, precision))
 
 
 def test_the_files_are_what_the_docs_say(folder: Path) -> None:
@@ -140,7 +141,7 @@ def test_format_1(folder: Path) -> None:
 
 def test_one_writer_at_a_time(folder: Path) -> None:
     before = names(folder)
-    with new_index(folder, "space", OPTIONS | {"precision": "float32"}, vectors_of(0)) as writer:
+    with new_index(folder, "space", OPTIONS, vectors_of(0)) as writer:
         with pytest.raises(BlockingIOError, match="another process is writing") as caught:
             save(folder, ["second"])
         assert caught.value.filename == str(folder)
@@ -153,7 +154,7 @@ def test_one_writer_at_a_time(folder: Path) -> None:
 
 def test_one_writer_where_nothing_was(tmp_path: Path) -> None:
     folder = tmp_path / "index"
-    with new_index(folder, "space", OPTIONS | {"precision": "float32"}, vectors_of(0)):
+    with new_index(folder, "space", OPTIONS, vectors_of(0)):
         with pytest.raises(BlockingIOError, match="another process is writing"):
             save(folder)
         with pytest.raises(FileNotFoundError):
@@ -442,7 +443,8 @@ BAD_FIELDS = [
     ("more", 1, "has the field 'more', which this version does not know"),
     ("\x1b[31m", 1, r"has the field '\\x1b\[31m', which"),
     *(("options.precision", value, "precision is ") for value in (None, "int4", 1, "")),
-    *(("options.precision", value, "begins with") for value in ("int8", "ubinary")),
+    *(("options.precision", value, "normalize_embeddings is ") for value in ("int8", "ubinary")),
+    ("options.normalize_embeddings", False, "normalize_embeddings is False, expected True"),
     *(("options.truncate_dim", value, "truncate_dim is ") for value in (-1, 0, 1.5, "5", True)),
     *(("options.normalize_embeddings", value, "normalize_embeddings is ") for value in (1, None)),
     ("options.more", None, "has the field 'more'"),

@@ -97,11 +97,9 @@ def _open_corpus(model: SentenceTransformer, arguments: argparse.Namespace) -> _
 
 
 def _open_index(model: SentenceTransformer, path: Path) -> _Corpus:
-    from bge_micro.search.saved import open_index
-    from bge_micro.search.index import check_space
+    from bge_micro.search.index import open_index_of
 
-    saved = open_index(path)
-    check_space(path, saved.space_id, model.space_id_of(**saved.options))
+    saved = open_index_of(model, path)
     return saved.texts, saved.vectors, saved.options
 
 

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bge_micro.inputs import check_errors_option, read_texts
-from bge_micro.search.saved import SavedIndex, new_index, open_index
+from bge_micro.search.saved import SavedIndex, SavedIndexError, new_index, open_index
 from bge_micro.search.top_k import top_k
 
 if TYPE_CHECKING:
@@ -167,12 +167,32 @@ class Index:
             SavedIndexError: The folder is damaged; a ValueError.
             ValueError: Another model made it.
         """
-        saved = open_index(folder, mmap=mmap)
+        saved = open_index_of(model, folder, mmap=mmap)
         made_with = saved.options
         index = cls(model, truncate_dim=made_with["truncate_dim"], precision=made_with["precision"])
-        check_space(folder, saved.space_id, index.space_id)
         index.texts, index._blocks, index._saved = saved.texts, [saved.vectors], saved
         return index
+
+
+def open_index_of(
+    model: SentenceTransformer, folder: str | Path, *, mmap: bool = True
+) -> SavedIndex:
+    """Open a saved index that a model made; raises like `Index.load`."""
+    saved = open_index(folder, mmap=mmap)
+    try:
+        expected, none = model.space_id_of(**saved.options), model.encode([], **saved.options)
+    except ValueError as error:
+        raise ValueError(
+            f"{folder}: this model cannot make such vectors: {error} Use the model that made them."
+        ) from None
+    check_space(folder, saved.space_id, expected)
+    if saved.vectors.shape[1] != none.shape[1]:
+        raise SavedIndexError(
+            f"{folder}: the vectors have {saved.vectors.shape[1]} columns, expected "
+            f"{none.shape[1]}; the index is damaged: restore the folder from a copy, or make it "
+            "anew."
+        )
+    return saved
 
 
 def index_options(truncate_dim: int | None, precision: str) -> dict[str, Any]:

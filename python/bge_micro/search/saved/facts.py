@@ -47,8 +47,6 @@ _FORMAT = 2
 # It has about 600 bytes. The bound only keeps a wrong file from being read whole.
 _MOST_BYTES = 1 << 20
 
-_OPTIONS = ("normalize_embeddings", "truncate_dim", "precision")
-
 # It has about 200 characters. None of them moves a terminal's cursor.
 _SPACE_ID = re.compile(r"[ -~]{1,1000}")
 
@@ -84,8 +82,8 @@ class Facts:
 
     Attributes:
         space_id: Of the vectors.
-        options: Of `encode`, with which vectors were made: normalize_embeddings, truncate_dim,
-            precision.
+        options: Of `encode`, with which vectors were made: normalize_embeddings (floats are of unit
+            length), truncate_dim, precision.
         rows: Of vectors and texts.
         vectors: Their file.
         texts: Their file.
@@ -164,11 +162,13 @@ class _Fields:
         return Facts(space_id, options, rows, vectors, texts)
 
     def _options(self) -> dict[str, Any]:
-        self._only(*_OPTIONS)
-        self._take("normalize_embeddings", bool, "true or false")
+        self._only("normalize_embeddings", "truncate_dim", "precision")
         precision = self._take("precision", str, "a string")
         if precision not in PRECISIONS:
             raise self._wrong("precision", precision, f"one of {', '.join(PRECISIONS)}")
+        is_float = precision == "float32"
+        if self._take("normalize_embeddings", bool, "true or false") != is_float:
+            raise self._wrong("normalize_embeddings", not is_float, f"{is_float} for {precision}")
         if self._fields.get("truncate_dim", 0) is not None and not self._count("truncate_dim"):
             raise self._wrong("truncate_dim", 0, "null or a positive number")
         return self._fields
