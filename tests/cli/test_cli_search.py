@@ -126,3 +126,32 @@ def test_a_failure_leaves_the_old_index(run: Run, tmp_path: Path, corpus: Path) 
     assert result.code == 1
     assert {path.name: path.read_bytes() for path in (tmp_path / "index").iterdir()} == before
     assert sorted(path.name for path in tmp_path.iterdir()) == ["in.txt", "index"]
+
+
+@pytest.mark.parametrize("file", ["index.json", "vectors", "texts"])
+def test_a_damaged_index_is_one_line_of_error(
+    run: Run, tmp_path: Path, corpus: Path, file: str
+) -> None:
+    assert run("index", "-i", corpus.name, "-o", "index").code == 0
+    (path,) = (tmp_path / "index").glob(f"{file}*")
+    whole = path.read_bytes()
+    for content in (b"", b"\x1b[31m" * 200, whole[:-2], whole[1:] + b"\n"):
+        path.write_bytes(content)
+        result = run("search", "kitten", "-i", "index")
+        assert (result.code, result.out) == (1, "")
+        assert result.err.startswith(f"bge-micro: error: index/{path.name}: ")
+        assert result.err.count("\n") == 1
+        assert result.err.rstrip("\n").isprintable()
+        assert "anew" in result.err
+
+
+def test_an_index_that_another_process_writes(run: Run, tmp_path: Path, corpus: Path) -> None:
+    from bge_micro.search.saved.lock import writer_lock
+
+    assert run("index", "-i", corpus.name, "-o", "index").code == 0
+    with writer_lock(tmp_path / "index"):
+        result = run("index", "-i", corpus.name, "-o", "index")
+        assert (result.code, result.out) == (1, "")
+        assert result.err.startswith("bge-micro: error: index: another process is writing this")
+        assert run("search", "kitten", "-i", "index").code == 0
+    assert run("index", "-i", corpus.name, "-o", "index").code == 0

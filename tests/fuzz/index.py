@@ -16,6 +16,7 @@ import shutil
 import struct
 import tempfile
 from io import BytesIO
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -89,7 +90,7 @@ def fuzz(data: bytes) -> None:
 def parts_of(data: bytes) -> list[bytes]:
     first, second = struct.unpack_from("<HH", data, 1)
     ends = [5, min(5 + first, len(data)), min(5 + first + second, len(data)), len(data)]
-    return [data[begin:end] for begin, end in zip(ends, ends[1:], strict=False)]
+    return [data[begin:end] for begin, end in pairwise(ends)]
 
 
 def space_of(content: bytes) -> str:

@@ -1,4 +1,4 @@
-"""Saves of an index beside readers and kills: never a mixture, never nothing, nothing left behind."""
+"""Saves of an index beside readers and kills: the old or the new one, and nothing left behind."""
 
 from __future__ import annotations
 

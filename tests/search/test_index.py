@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import json
+import re
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -57,6 +61,40 @@ def test_another_model_is_refused(model: SentenceTransformer, tmp_path: Path) ->
     index.save(tmp_path / "index")
     with pytest.raises(ValueError, match="not of this model: compute is int8 there and float32"):
         Index.load(tmp_path / "index", SentenceTransformer(compute_type="float32"))
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"truncate_dim": 256}, "dimensions is 384 there and 256 here"),
+        ({"precision": "int8", "normalize_embeddings": False}, r"begins with .* header of \|i1"),
+    ],
+)
+def test_options_that_are_not_those_of_the_vectors(
+    model: SentenceTransformer, tmp_path: Path, options: dict[str, Any], message: str
+) -> None:
+    Index(model).save(tmp_path)
+    change_facts(tmp_path, lambda facts: facts["options"].update(options))
+    with pytest.raises(ValueError, match=f"(?s){re.escape(str(tmp_path))}.*{message}"):
+        Index.load(tmp_path, model)
+
+
+def test_vectors_with_other_columns(model: SentenceTransformer, tmp_path: Path) -> None:
+    Index(model, truncate_dim=8).save(tmp_path)
+
+    def change(facts: dict[str, Any]) -> None:
+        facts["options"]["truncate_dim"] = 16
+        facts["space_id"] = Index(model, truncate_dim=16).space_id
+
+    change_facts(tmp_path, change)
+    with pytest.raises(SavedIndexError, match="the vectors have 8 columns, expected 16"):
+        Index.load(tmp_path, model)
+
+
+def change_facts(folder: Path, change: Callable[[dict[str, Any]], None]) -> None:
+    facts = json.loads((folder / "index.json").read_text())
+    change(facts)
+    (folder / "index.json").write_text(json.dumps(facts))
 
 
 def test_damaged_folders(model: SentenceTransformer, tmp_path: Path) -> None:

@@ -179,13 +179,8 @@ def open_index_of(
 ) -> SavedIndex:
     """Open a saved index that a model made; raises like `Index.load`."""
     saved = open_index(folder, mmap=mmap)
-    try:
-        expected, none = model.space_id_of(**saved.options), model.encode([], **saved.options)
-    except ValueError as error:
-        raise ValueError(
-            f"{folder}: this model cannot make such vectors: {error} Use the model that made them."
-        ) from None
-    check_space(folder, saved.space_id, expected)
+    check_space(folder, saved.space_id, model.space_id_of(**saved.options))
+    none = model.encode([], **saved.options)
     if saved.vectors.shape[1] != none.shape[1]:
         raise SavedIndexError(
             f"{folder}: the vectors have {saved.vectors.shape[1]} columns, expected "

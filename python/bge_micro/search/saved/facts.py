@@ -11,15 +11,14 @@ index.json, format 2:
      "vectors": {"file": ..., "bytes": ...}, "texts": {"file": ..., "bytes": ...}}
 
 A save writes new files under new random names, then replaces index.json by one rename. So a reader
-finds the old index or the new one at every moment, and never parts of both: names are not used
-twice. A reader whose files were removed between its reading of index.json and its opening them reads
-index.json again.
+finds the old index or the new one at every moment, and never parts of both: no name is used twice.
+If the files have been removed by the time a reader opens them, it reads index.json again.
 
-Why not one file with all in it: NumPy can map vectors only where they are a .npy file, and a whole
-index would have to be copied for every row that is added. Here rows can be appended: what a file has
-beyond the bytes that index.json states does not belong to the index, until an index.json is put in
-place that states more. For the same reason the header of the vectors may count more rows than
-index.json, and never fewer.
+Why not one file with all in it: NumPy maps vectors only where they are a .npy file, and a whole
+index would have to be copied for every row that is added. Here rows can be appended: the bytes of a
+file beyond those that index.json states do not belong to the index, until another index.json states
+more. For the same reason the header of the vectors may count more rows than index.json, and never
+fewer.
 
 Format 1 had the fixed names vectors.npy and texts.jsonl, and did not state their bytes.
 """

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -28,14 +29,17 @@ def writer_lock(folder: Path) -> Iterator[bool]:
     Raises:
         BlockingIOError: Another process, or another thread of this one, is writing there.
     """
-    path = folder / LOCK_FILE
-    handle = os.open(path, _FLAGS, 0o666)
+    try:
+        handle = os.open(folder / LOCK_FILE, _FLAGS, 0o666)
+    except FileNotFoundError:  # a writer that failed has removed the folder just now
+        raise _busy(folder) from None
     try:
         alone = _lock(handle, folder)
         try:
             yield alone
         finally:
-            _unlock(handle)
+            if alone:
+                _unlock(handle)
     finally:
         os.close(handle)
 
@@ -43,7 +47,7 @@ def writer_lock(folder: Path) -> Iterator[bool]:
 def _lock(handle: int, folder: Path) -> bool:
     try:
         _lock_handle(handle)
-        # Between opening and locking a writer that failed may have removed the folder.
+        # Between opening and locking a writer that failed may have removed the file.
         if os.path.samestat(os.fstat(handle), os.stat(folder / LOCK_FILE)):
             return True
     except OSError as error:
@@ -51,12 +55,16 @@ def _lock(handle: int, folder: Path) -> bool:
             return False
         if error.errno not in (errno.EAGAIN, errno.EACCES, errno.EDEADLK, errno.ENOENT):
             raise
-    raise BlockingIOError(
+    raise _busy(folder)
+
+
+def _busy(folder: Path) -> BlockingIOError:
+    return BlockingIOError(
         errno.EAGAIN, "another process is writing this index; try when it is done", str(folder)
     )
 
 
-if os.name == "nt":
+if sys.platform == "win32":  # mypy knows it by this name
     import msvcrt
 
     def _lock_handle(handle: int) -> None:

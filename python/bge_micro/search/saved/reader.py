@@ -99,9 +99,7 @@ def _open(folder: Path, facts: Facts, map_files: bool) -> SavedIndex:
     return SavedIndex(facts, vectors, stored, texts)
 
 
-def _open_vectors(
-    folder: Path, facts: Facts, map_file: bool
-) -> tuple[NDArray[Any], StoredFile]:
+def _open_vectors(folder: Path, facts: Facts, map_file: bool) -> tuple[NDArray[Any], StoredFile]:
     path = folder / facts.vectors.name
     dtype = PRECISIONS[facts.options["precision"]]
     with open_stored(path) as file:
@@ -127,7 +125,7 @@ def _read_header(path: Path, header: bytes, dtype: np.dtype[Any], rows: int) -> 
     if found is None or found[1].decode("latin-1") != descr:
         raise damaged(
             path,
-            f"begins with {ascii(bytes(header[:80]))}, expected NumPy's header of {descr} in C "
+            f"begins with {bytes(header[:80])!a}, expected NumPy's header of {descr} in C "
             "order, (rows, columns)",
         )
     count, columns = int(found[2]), int(found[3])

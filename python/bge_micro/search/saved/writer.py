@@ -102,15 +102,14 @@ def _refuse_what_is_no_index(folder: Path) -> None:
     """Raise FileExistsError for what is there and was not made by a save."""
     if not folder.exists():
         return
-    names = {entry.name for entry in folder.iterdir()} if folder.is_dir() else {""}
-    partials = {path.name for path in find_own(folder / INDEX_FILE)} if folder.is_dir() else set()
-    ours = {name for name in names if DATA_FILE.fullmatch(name)} | partials | names & {LOCK_FILE}
-    if INDEX_FILE in names:
-        is_index = bool(ours) or _facts_of(folder) is not None
-    else:  # what a killed writer has left is ours
-        is_index = names == ours
-    if not is_index:
-        raise FileExistsError(f"{folder}: exists and is no index; remove it or take another name.")
+    if folder.is_dir():
+        names = {entry.name for entry in folder.iterdir()}
+        ours = {name for name in names if DATA_FILE.fullmatch(name) or name == LOCK_FILE}
+        ours.update(path.name for path in find_own(folder / INDEX_FILE))
+        # Without index.json it may be what a killed first writer has left.
+        if _facts_of(folder) or (ours if INDEX_FILE in names else names == ours):
+            return
+    raise FileExistsError(f"{folder}: exists and is no index; remove it or take another name.")
 
 
 @contextmanager
