@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import os
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bge_micro.outputs import PRECISIONS
-from bge_micro.search.saved.facts import DataFile, Facts, SavedIndexError, damaged, read_facts
+from bge_micro.search.saved.facts import Facts, SavedIndexError, damaged, read_facts
 from bge_micro.search.saved.stored_file import StoredFile, open_stored
 from bge_micro.search.saved.text_lines import TextLines
 
@@ -24,7 +25,7 @@ _MOST_TRIES = 100
 _HEADER_BYTES = 128
 _HEADER = re.compile(
     rb"\x93NUMPY\x01\x00\x76\x00\{'descr': '([^']{2,4})', 'fortran_order': False, "
-    rb"'shape': \((\d{1,19}), (\d{1,9})\), \} *\n"
+    rb"'shape': \((0|[1-9]\d{0,18}), ([1-9]\d{0,8})\), \} *\n"
 )
 
 
@@ -92,47 +93,39 @@ def open_index(folder: str | Path, *, mmap: bool = True) -> SavedIndex:
 
 def _open(folder: Path, facts: Facts, map_files: bool) -> SavedIndex:
     vectors, stored = _open_vectors(folder, facts, map_files)
-    path = folder / facts.texts.name
+    path, size = folder / facts.texts.name, facts.texts.size
     with open_stored(path) as file:
-        size = _size_of(facts.texts, file.seek(0, 2))
+        if size is None:
+            size = file.seek(0, os.SEEK_END)
         texts = TextLines(StoredFile(path, file, size, map_file=map_files), file, facts.rows)
     return SavedIndex(facts, vectors, stored, texts)
 
 
 def _open_vectors(folder: Path, facts: Facts, map_file: bool) -> tuple[NDArray[Any], StoredFile]:
-    path = folder / facts.vectors.name
+    path, stated = folder / facts.vectors.name, facts.vectors.size
     dtype = PRECISIONS[facts.options["precision"]]
     with open_stored(path) as file:
-        columns = _read_header(path, file.read(_HEADER_BYTES), dtype, facts.rows)
+        count, columns = _read_header(path, file.read(_HEADER_BYTES), dtype)
+        if count < facts.rows or (stated is None and count > facts.rows):
+            raise damaged(path, f"has {count} rows, expected {facts.rows}")
         size = _HEADER_BYTES + facts.rows * columns * dtype.itemsize
-        stated = _size_of(facts.vectors, size)
-        if stated != size:
+        if stated not in (size, None):
             raise damaged(
                 path, f"has {stated} bytes as index.json says, expected {size} for its rows"
             )
         stored = StoredFile(path, file, size, map_file=map_file)
-    content = stored.content()
-    vectors: NDArray[Any] = np.ndarray(
-        (facts.rows, columns), dtype, buffer=content, offset=_HEADER_BYTES
-    )
-    return vectors, stored
+    shape = facts.rows, columns
+    return np.ndarray(shape, dtype, stored.content(), offset=_HEADER_BYTES), stored
 
 
-def _read_header(path: Path, header: bytes, dtype: np.dtype[Any], rows: int) -> int:
-    """Return the columns of the vectors, after a check of all else that the header says."""
+def _read_header(path: Path, header: bytes, dtype: np.dtype[Any]) -> tuple[int, int]:
+    """Return the shape of the vectors, after a check of all else that the header says."""
     descr = np.lib.format.dtype_to_descr(dtype)
     found = _HEADER.fullmatch(header)
     if found is None or found[1].decode("latin-1") != descr:
         raise damaged(
             path,
-            f"begins with {bytes(header[:80])!a}, expected NumPy's header of {descr} in C "
-            "order, (rows, columns)",
+            f"begins with {header[:80]!a}, expected NumPy's header of {descr} in C order, "
+            "(rows, columns)",
         )
-    count, columns = int(found[2]), int(found[3])
-    if count < rows or columns < 1:
-        raise damaged(path, f"is of shape {(count, columns)}, expected at least {rows} rows")
-    return columns
-
-
-def _size_of(file: DataFile, otherwise: int) -> int:
-    return otherwise if file.size is None else file.size
+    return int(found[2]), int(found[3])
