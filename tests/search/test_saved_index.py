@@ -277,6 +277,25 @@ def test_a_link_stays_a_link(tmp_path: Path, there: str) -> None:
     assert names(tmp_path / "disk") == ["place"]
 
 
+@pytest.mark.skipif(os.name == "nt" or os.geteuid() != 0, reason="needs two users")
+@pytest.mark.parametrize("name", ["", ".lock", "index.json"])
+def test_another_users_link_in_a_shared_folder_is_not_followed(tmp_path: Path, name: str) -> None:
+    save(tmp_path / "victim")
+    before = {path: path.read_bytes() for path in (tmp_path / "victim").iterdir()}
+    shared = tmp_path / "shared"
+    shared.mkdir()
+    if name:
+        save(shared)
+        (shared / name).unlink()
+    link = shared / (name or "index")
+    link.symlink_to(tmp_path / "victim" / name)
+    os.chown(link, 12345, 12345, follow_symlinks=False)
+    shared.chmod(0o1777)
+    with pytest.raises(OSError, match="link of another user|symbolic links|denied"):
+        save(shared if name else link)
+    assert {path: path.read_bytes() for path in (tmp_path / "victim").iterdir()} == before
+
+
 def test_a_failure_after_index_json_is_in_place(folder: Path, monkeypatch: Any) -> None:
     """Which files then are the index, index.json says."""
     replace = os.replace

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from bge_micro.atomic import atomic_file, create_file, find_own, naming, sync_folder
 from bge_micro.atomic.files import copy_access
+from bge_micro.atomic.names import followed
 from bge_micro.search.saved.facts import (
     DATA_FILE,
     INDEX_FILE,
@@ -119,7 +120,7 @@ def _locked(folder: Path) -> Iterator[bool]:
     Yields:
         As `writer_lock`.
     """
-    place = Path(os.path.realpath(folder))  # a link may point to where nothing is yet
+    place = followed(folder)  # a link may point to where nothing is yet
     made = [path for path in (place, *place.parents) if not path.exists()]
     place.mkdir(parents=True, exist_ok=True)
     with writer_lock(folder) as alone:
