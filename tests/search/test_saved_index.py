@@ -291,7 +291,7 @@ def test_another_users_link_in_a_shared_folder_is_not_followed(tmp_path: Path, n
     link.symlink_to(tmp_path / "victim" / name)
     os.chown(link, 12345, 12345, follow_symlinks=False)
     shared.chmod(0o1777)
-    with pytest.raises(OSError, match="link of another user|symbolic links|denied"):
+    with pytest.raises(OSError, match=r"link of another user|symbolic links|denied"):
         save(shared if name else link)
     assert {path: path.read_bytes() for path in (tmp_path / "victim").iterdir()} == before
 
