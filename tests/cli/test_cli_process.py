@@ -48,7 +48,7 @@ def wait_for_output(folder: Path, size: int) -> Path:
     """Wait until the unfinished output in a folder has `size` bytes."""
     deadline = time.monotonic() + PATIENCE
     while time.monotonic() < deadline:
-        for path in folder.glob(".*.partial"):
+        for path in folder.glob(".*.unfinished"):
             if path.stat().st_size >= size:
                 return path
         time.sleep(0.01)

@@ -13,10 +13,17 @@ from typing import Any
 
 import pytest
 
+from bge_micro.atomic import find_own
 from bge_micro.cli import partial_file
 from bge_micro.cli.texts import Row
 
 from .conftest import Run
+
+
+def journal_of(target: Path) -> Path:
+    (journal,) = find_own(target, "journal")
+    return journal
+
 
 FORMATS = ["npy", "npz", "jsonl", "safetensors", "parquet"]
 TEXTS = [f"line number {number}" for number in range(23)]
@@ -37,7 +44,7 @@ def broken(run: Run, tmp_path: Path) -> Path:
     assert result.code == 1
     assert "v.npy: 16 rows are done and kept; the same command with --resume goes" in result.err
     (tmp_path / "in.txt").write_bytes(GOOD)
-    return tmp_path / ".v.npy.journal"
+    return journal_of(tmp_path / "v.npy")
 
 
 @pytest.mark.parametrize("ending", FORMATS)
@@ -131,7 +138,7 @@ def test_a_journal_line_that_was_cut_off(run: Run, tmp_path: Path, broken: Path,
 
 
 def test_a_partial_file_that_was_cut_off(run: Run, tmp_path: Path, broken: Path) -> None:
-    partial = tmp_path / ".v.npy.partial"
+    partial = broken.with_suffix(".unfinished")
     partial.write_bytes(partial.read_bytes()[:-1])
     argv = ["embed", "-i", "in.txt", "--batch-size", "4", "-o", "v.npy", "--resume"]
     result = run(*argv)
@@ -214,7 +221,7 @@ def test_an_interrupt_anywhere_loses_nothing(tmp_path: Path) -> None:
             write_one_row(target)
         finished = not interrupted_at(lines, lambda: write_two_rows(target, True))
         if not target.exists():
-            assert rows_done(tmp_path / ".v.npy.journal") >= 1
+            assert rows_done(target) >= 1
             kept += 1
             write_two_rows(target, True)
         assert target.read_bytes() == b"rowrow"
@@ -247,26 +254,26 @@ def test_kill_9_again_and_again(tmp_path: Path, ending: str) -> None:
     options = ["embed", "-i", "in.txt", "--batch-size", "16", "--threads", "1"]
     command = [sys.executable, "-c", program, *options]
     subprocess.run([*command, "-o", f"whole.{ending}"], cwd=tmp_path, check=True)
-    journal = tmp_path / f".v.{ending}.journal"
+    target = tmp_path / f"v.{ending}"
     kills = 0
-    while not (tmp_path / f"v.{ending}").exists():
+    while not target.exists():
         argv = [*command, "-o", f"v.{ending}", "--resume"]
         with subprocess.Popen(argv, cwd=tmp_path) as process:
-            while kills < 4 and process.poll() is None and rows_done(journal) < 500 * (kills + 1):
+            while kills < 4 and process.poll() is None and rows_done(target) < 500 * (kills + 1):
                 time.sleep(0.001)
             if kills < 4:
                 process.kill()
                 kills += 1
     assert kills == 4
-    found, expected = (tmp_path / f"{name}.{ending}" for name in ("v", "whole"))
-    assert found.read_bytes() == expected.read_bytes()
+    assert target.read_bytes() == (tmp_path / f"whole.{ending}").read_bytes()
     assert not list(tmp_path.glob(".*"))
 
 
-def rows_done(journal: Path) -> int:
-    """Return what the last whole line of a journal says."""
+def rows_done(target: Path) -> int:
+    """Return what the last whole line of a target's journal says."""
     try:
-        lines = journal.read_text().split("\n")[1:-1]
+        lines = [journal.read_text() for journal in find_own(target, "journal")]
     except FileNotFoundError:
         return 0
+    lines = "".join(lines).split("\n")[1:-1]
     return int(json.loads(lines[-1])["rows"]) if lines else 0

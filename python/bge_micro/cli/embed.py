@@ -94,7 +94,7 @@ def _write_file(
     options: dict[str, Any],
     advance: Callable[[int], object],
 ) -> None:
-    from bge_micro.cli.partial_file import resumable, target_of
+    from bge_micro.cli.partial_file import resumable
 
     identity = {
         "format": arguments.format or Path(arguments.output).suffix.lower(),
@@ -104,8 +104,7 @@ def _write_file(
         "errors": arguments.errors,
         "batch_size": arguments.batch_size,
     }
-    target = target_of(arguments.output)
-    with resumable(target, identity, resume=arguments.resume, tell=warn) as partial:
+    with resumable(arguments.output, identity, resume=arguments.resume, tell=warn) as partial:
         blocks = texts.blocks(arguments.batch_size)
         truncated = Truncated(partial.done.truncated)
         if partial.done.rows:

@@ -1,11 +1,13 @@
 """An output file that appears whole or not at all, and whose making can be broken off and resumed.
 
-Beside the file to be, NAME, stand meanwhile `.NAME.partial`, its unfinished form, and
-`.NAME.journal`, which says what of that is sound: a line that names what is being made, then every
-two seconds a line with the rows done, the bytes they take and a digest of the rows themselves. The
-partial file is on the disk before the journal speaks of it, so whenever a run ends, by kill -9 or
-by the power, the last whole line of the journal is true. A resumed run cuts the partial file to
-that, reads the same rows of its input again, checks them against the digest, and goes on.
+Until it is complete there are two files beside the file NAME, both with its permissions and under
+a random TOKEN: `.NAME.TOKEN.unfinished`, the rows so far, and `.NAME.TOKEN.journal`, which says
+which of them are sound. The journal's first line names what is being made; then every two seconds
+comes a line with the rows done, the bytes they take and a digest of the rows. The rows are on the
+disk before the journal counts them, so the last whole line of the journal is true whenever a run
+ends, by kill -9 or a loss of power. A resumed run finds the two files by listing the folder, takes
+them only if they belong to this user (`atomic.find_own`), cuts the unfinished file to what the
+journal counts, reads the same rows of its input again, checks them against the digest, and goes on.
 """
 
 from __future__ import annotations
@@ -13,7 +15,6 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import shutil
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -22,9 +23,22 @@ from io import BytesIO
 from pathlib import Path
 from typing import IO, Any
 
+from bge_micro.atomic import (
+    atomic_file,
+    create_file,
+    find_own,
+    lock,
+    open_own,
+    partial_path,
+    publish_file,
+    sync_folder,
+    target_of,
+)
 from bge_micro.cli.texts import Row
 
 JOURNAL_SECONDS = 2.0
+
+_UNFINISHED, _JOURNAL = "unfinished", "journal"
 
 
 @dataclass(frozen=True)
@@ -33,7 +47,7 @@ class Done:
 
     Attributes:
         rows: Rows read and written.
-        size: Bytes of the partial file that they take.
+        size: Bytes of the unfinished file that they take.
         digest: Of all these rows, block by block.
         truncated: How many of their texts were too long.
     """
@@ -45,21 +59,34 @@ class Done:
 
 
 class PartialFile:
-    """The unfinished output of a run."""
+    """The unfinished output of a run.
 
-    def __init__(self, target: Path, identity: dict[str, Any]) -> None:
-        """Name its files; `open` makes them."""
-        self.target = target
+    Attributes:
+        file: Its rows, at whose end the next are written.
+        done: What is done.
+        resumed: Whether the journal counts rows, so that another run can go on.
+    """
+
+    def __init__(self, path: str | Path, identity: dict[str, Any]) -> None:
+        """Take the file to make and what tells one kind of work from another.
+
+        Raises:
+            ValueError, PermissionError: As `atomic.target_of`.
+        """
+        self._shown = path
+        self._target = target_of(path)
         self._identity = identity
-        self._partial, self._journal_path, self._assembled = (
-            target.with_name(f".{target.name}.{ending}")
-            for ending in ("partial", "journal", "assembled")
-        )
+        self._partial = partial_path(self._target, _UNFINISHED)
         self.done = Done()
         self.resumed = False
         self.file: IO[bytes] = BytesIO()  # until they are opened
         self._journal: IO[bytes] = BytesIO()
         self._opened = False
+
+    @property
+    def name(self) -> str:
+        """The name of the file to make."""
+        return Path(self._shown).name
 
     def open(self, *, resume: bool) -> None:
         """Open it, locked against other runs; at its end if there is something to resume.
@@ -71,24 +98,49 @@ class PartialFile:
                 is at work on it.
             OSError: It cannot be written.
         """
-        # Opened without being cut, so that nothing is lost if another process has it.
-        self.file = os.fdopen(os.open(self._partial, _CREATE, 0o666), "r+b")
-        _lock(self.file, self._partial, self.target)
-        lines, size = _whole_lines(self._journal_path) if resume else ([], 0)
-        if len(lines) > 1:
-            self._check(lines[0])
-            self.done = Done(**lines[-1])
-            self.resumed = True
-            if self.file.seek(0, os.SEEK_END) < self.done.size:
-                raise ValueError(f"{self._partial}: is shorter than its journal says; remove it.")
-        self._journal = self._journal_path.open("ab")
-        self._journal.truncate(size if self.resumed else 0)
+        found = find_own(self._target, _UNFINISHED)
+        for path in found:
+            self._open_found(path, resume)
         if not self.resumed:
+            self.file = create_file(self._partial, self._target, shown=self._shown)
+            journal = self._partial.with_suffix(f".{_JOURNAL}")
+            self._journal = create_file(journal, self._target, shown=self._shown)
             self._write_line(self._identity)
-        self.file.truncate(self.done.size)
-        self.file.seek(self.done.size)
+        if set(find_own(self._target, _UNFINISHED)) - {*found, self._partial}:
+            raise self._taken()  # by a process that began at the same moment
+        for journal in find_own(self._target, _JOURNAL):
+            if not journal.with_suffix(f".{_UNFINISHED}").exists():
+                journal.unlink(missing_ok=True)  # the run was killed when it had just published
         self._noted = time.monotonic()
         self._opened = True
+
+    def _open_found(self, path: Path, resume: bool) -> None:
+        """Go on with what another run has left, or remove it."""
+        try:
+            file = open_own(path, shown=self._shown)
+        except FileNotFoundError:
+            raise self._taken() from None
+        if not lock(file, path):
+            file.close()
+            raise self._taken()
+        journal = path.with_suffix(f".{_JOURNAL}")
+        lines, size = _whole_lines(journal) if resume and not self.resumed else ([], 0)
+        if len(lines) < 2:
+            _remove(file, path)
+            return
+        self.resumed = True
+        self._partial, self.file = path, file
+        self._check(lines[0])
+        self.done = Done(**lines[-1])
+        if file.seek(0, os.SEEK_END) < self.done.size:
+            raise ValueError(f"{path}: is shorter than its journal says; remove it.")
+        self._journal = open_own(journal, shown=self._shown)
+        for part, end in ((self._journal, size), (file, self.done.size)):
+            part.truncate(end)
+            part.seek(end)
+
+    def _taken(self) -> ValueError:
+        return ValueError(f"{self._shown}: another process is writing it.")
 
     def _check(self, found: dict[str, Any]) -> None:
         for name, wanted in self._identity.items():
@@ -113,7 +165,7 @@ class PartialFile:
             digest, rows = _chained(digest, block), rows + len(block)
         if (digest, rows) != (self.done.digest, self.done.rows):
             raise ValueError(
-                f"{self.target}: the input is not what the unfinished run has read: its first "
+                f"{self._shown}: the input is not what the unfinished run has read: its first "
                 f"{self.done.rows} rows have changed; leave --resume away to begin anew."
             )
 
@@ -133,6 +185,8 @@ class PartialFile:
         os.fsync(self.file.fileno())
         self._write_line(asdict(self.done))
         os.fsync(self._journal.fileno())
+        if not self.resumed:
+            sync_folder(self._target.parent)
         self._noted = time.monotonic()
         self.resumed = True
 
@@ -141,112 +195,70 @@ class PartialFile:
         self._journal.flush()
 
     def keep(self) -> bool:
-        """Close it after a failure: keep what the journal knows of, with what came since.
+        """Close it after a failure: keep what the journal counts, with what came since.
 
         Returns:
-            Whether there was anything to keep; if not, all is removed.
+            Whether there was anything to keep; if not, all is removed, but for what `open` had
+            found and not yet taken up.
         """
-        if not self._opened:
-            self._close()
-            self._remove_if_empty()
-            return False
-        if not self._partial.exists():  # it had just been published
+        if not self._partial.exists():  # it had just been published, or not yet been created
             self.resumed = False
-        if self.resumed:
+        if self.resumed and self._opened:
             # A full disk may refuse this, a file be closed: then the line before stays the last.
             with suppress(OSError, ValueError):
                 self._write_note()
         with suppress(OSError):
-            self._close()
-        self._assembled.unlink(missing_ok=True)
-        if not self.resumed:
-            self._remove()
-        return self.resumed
-
-    def _remove_if_empty(self) -> None:
-        """Remove what a failure between the file's creation and the end of `open` has left.
-
-        Nobody knows then whether the file is this run's: it may be another's that has the lock, or
-        hold what can be resumed.
-        """
-        with suppress(OSError, ValueError), self._partial.open("r+b") as file:
-            _lock(file, self._partial, self.target)
-            if file.seek(0, os.SEEK_END) == 0:
-                if os.name == "nt":  # no open file can be removed there
-                    file.close()
-                self._remove()
+            self._journal.close()
+        if self.resumed:
+            with suppress(OSError):
+                self.file.close()
+        else:
+            _remove(self.file, self._partial)
+        return self.resumed and self._opened
 
     def publish(self, assemble: Callable[[IO[bytes], IO[bytes]], None] | None) -> None:
         """Have the file take its name.
 
         Args:
-            assemble: Makes the file from the partial one, if that is not the file already.
+            assemble: Makes the file from the unfinished one, if that is not the file already.
         """
-        self.file.flush()
-        result = self._partial
-        if assemble is not None:
-            result = self._assembled
-            self.file.seek(0)
-            with result.open("wb") as file:
-                assemble(self.file, file)
-                file.flush()
-                os.fsync(file.fileno())
+        if assemble is None:
+            publish_file(self.file, self._partial, self._target, shown=self._shown)
         else:
-            # Without it a crash of the system may leave the new name with nothing behind it.
-            os.fsync(self.file.fileno())
-        if self.target.exists():
-            shutil.copymode(self.target, result)
-        if os.name == "nt":  # no open file can be renamed there
-            self.file.close()
-        os.replace(result, self.target)
-        self._close()
-        self._remove()
-
-    def _close(self) -> None:
-        self.file.close()
+            self.file.seek(0)
+            with atomic_file(self._shown) as file:
+                assemble(self.file, file)
         self._journal.close()
-
-    def _remove(self) -> None:
-        for path in (self._partial, self._journal_path, self._assembled):
-            path.unlink(missing_ok=True)
+        _remove(self.file, self._partial)
 
 
-_CREATE = os.O_RDWR | os.O_CREAT | getattr(os, "O_BINARY", 0) | getattr(os, "O_CLOEXEC", 0)
-
-
-def target_of(path: str) -> Path:
-    """Return the file that a path means, links followed.
-
-    Raises:
-        ValueError: It is a folder, pipe or device, which cannot be replaced, or its folder does not
-            exist.
-    """
-    target = Path(os.path.realpath(path))
-    if target.exists() and not target.is_file():
-        found = "a folder" if target.is_dir() else "a pipe or device"
-        raise ValueError(f"{path}: is {found}, expected the name of a file to write.")
-    if not target.parent.is_dir():
-        raise ValueError(f"{path}: the folder {target.parent} does not exist.")
-    return target
+def _remove(file: IO[bytes], path: Path) -> None:
+    """Close and remove an unfinished file and its journal, which is never left alone by this."""
+    path.with_suffix(f".{_JOURNAL}").unlink(missing_ok=True)
+    if os.name == "nt":  # where no open file can be removed
+        file.close()
+    path.unlink(missing_ok=True)  # still locked
+    with suppress(OSError):  # a full disk refuses what was not written yet
+        file.close()
 
 
 @contextmanager
 def resumable(
-    target: Path, identity: dict[str, Any], *, resume: bool, tell: Callable[[str], None]
+    path: str | Path, identity: dict[str, Any], *, resume: bool, tell: Callable[[str], None]
 ) -> Iterator[PartialFile]:
-    """Give the partial file of a target; if the body fails, keep it and tell how to go on.
+    """Give the unfinished file of a target; if the body fails, keep it and tell how to go on.
 
     Raises:
-        ValueError, OSError: As `PartialFile.open`.
+        ValueError, OSError: As `PartialFile` and `PartialFile.open`.
     """
-    partial = PartialFile(target, identity)
+    partial = PartialFile(path, identity)
     try:
         partial.open(resume=resume)
         yield partial
     except BaseException:
         if partial.keep():
             tell(
-                f"{target.name}: {partial.done.rows} rows are done and kept; the same command "
+                f"{partial.name}: {partial.done.rows} rows are done and kept; the same command "
                 "with --resume goes on from there."
             )
         raise
@@ -265,24 +277,9 @@ def _chained(digest: str, block: Sequence[Row]) -> str:
 def _whole_lines(path: Path) -> tuple[list[dict[str, Any]], int]:
     """Return a journal's whole lines and the bytes they take; none if there is no journal."""
     try:
-        data = path.read_bytes()
+        with open_own(path, shown=path) as file:
+            data = file.read()
         whole = data[: data.rfind(b"\n") + 1]  # what follows was cut off
         return [json.loads(line) for line in whole.splitlines()], len(whole)
     except (FileNotFoundError, ValueError):
         return [], 0
-
-
-def _lock(file: IO[bytes], path: Path, target: Path) -> None:
-    """Refuse a file that another process holds. The system lets go of it when a process ends."""
-    if os.name == "nt":  # where the file cannot be replaced while another has it open
-        return
-    import fcntl
-
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        # Between opening and locking another process may have given it its name, or removed it.
-        mine = os.path.samestat(os.fstat(file.fileno()), os.stat(path))
-    except (BlockingIOError, FileNotFoundError):
-        mine = False
-    if not mine:
-        raise ValueError(f"{target}: another process is writing it.")
