@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import stat
 import subprocess
 import sys
 import time
@@ -18,6 +20,8 @@ from bge_micro.cli import partial_file
 from bge_micro.cli.texts import Row
 
 from .conftest import Run
+
+posix = pytest.mark.skipif(sys.platform == "win32", reason="links, modes and locks of POSIX")
 
 
 def journal_of(target: Path) -> Path:
@@ -147,7 +151,7 @@ def test_a_partial_file_that_was_cut_off(run: Run, tmp_path: Path, broken: Path)
     assert len(broken.read_text().splitlines()) > 1
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="files that are open cannot be replaced there")
+@posix
 def test_two_runs_of_one_output(run: Run, tmp_path: Path) -> None:
     target = tmp_path / "v.npy"
     with partial_file.resumable(target, {}, resume=False, tell=print) as partial:
@@ -157,6 +161,73 @@ def test_two_runs_of_one_output(run: Run, tmp_path: Path) -> None:
         assert "v.npy: another process is writing it." in result.err
         partial.publish(None)
     assert target.read_bytes() == b"mine"
+
+
+@posix
+def test_unfinished_files_have_the_permissions_of_their_target(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "in.txt").write_bytes(BAD)
+    for name, mode in (("a.npy", 0o600), ("b.npy", 0o640), ("c.npy", 0o444)):
+        (tmp_path / name).write_bytes(b"old")
+        (tmp_path / name).chmod(mode)
+        command = ("embed", "-i", "in.txt", "--batch-size", "4", "-o", name)
+        assert run(*command).code == 1
+        left = [*find_own(tmp_path / name, "journal"), *find_own(tmp_path / name, "unfinished")]
+        assert [stat.S_IMODE(path.stat().st_mode) for path in left] == [mode | 0o600] * 2
+        assert run(*command, "--resume", "--errors", "strict").code == 1
+        (tmp_path / "good.txt").write_bytes(GOOD)
+        assert run(*command[:2], "good.txt", *command[3:], "--resume").code == 0
+        assert stat.S_IMODE((tmp_path / name).stat().st_mode) == mode
+        assert not list(tmp_path.glob(".*"))
+
+
+@posix
+@pytest.mark.parametrize("resume", [[], ["--resume"]])
+@pytest.mark.parametrize(
+    "kind", ["link", "hard link", "pipe", "folder of another user", "file of another user"]
+)
+def test_what_another_user_has_prepared_is_not_touched(
+    run: Run, tmp_path: Path, broken: Path, kind: str, resume: list[str]
+) -> None:
+    """Under names that fit, in a folder that both can write to."""
+    unfinished = broken.with_suffix(".unfinished")
+    victims = [path.rename(tmp_path / f"victim{path.suffix}") for path in (broken, unfinished)]
+    before = [path.read_bytes() for path in victims]
+    for planted, victim in zip((broken, unfinished), victims, strict=True):
+        if kind == "link":
+            planted.symlink_to(victim)
+        elif kind == "hard link":
+            os.link(victim, planted)
+        elif kind == "pipe":
+            os.mkfifo(planted)
+        else:
+            if os.geteuid() != 0:
+                pytest.skip("only root gives files away")
+            if kind == "folder of another user":
+                planted.mkdir()
+            else:
+                planted.write_bytes(victim.read_bytes())
+            os.chown(planted, 12345, -1)
+    there = sorted(path.name for path in tmp_path.iterdir())
+    result = run("embed", "-i", "in.txt", "--batch-size", "4", "-o", "v.npy", *resume)
+    assert result.code == 0, result.err
+    assert [path.read_bytes() for path in victims] == before
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted([*there, "v.npy"])
+
+
+@posix
+def test_a_resumed_run_and_a_new_one_at_the_same_moment(tmp_path: Path) -> None:
+    """Whoever begins first has it: the other neither removes nor resumes what is being written."""
+    target = tmp_path / "v.npy"
+    with pytest.raises(InterruptedError):
+        write_one_row(target)
+    with partial_file.resumable(target, {}, resume=True, tell=str) as partial:
+        for resume in (False, True):
+            with pytest.raises(ValueError, match="another process is writing it"):
+                write_two_rows(target, resume)
+        partial.file.write(b"row")
+        partial.publish(None)
+    assert target.read_bytes() == b"rowrow"
+    assert [path.name for path in tmp_path.iterdir()] == ["v.npy"]
 
 
 def interrupted_at(line: int, work: Callable[[], object]) -> bool:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bge_micro.cli.encoding import Truncated, encode_blocks, load_model, warn
+from bge_micro.cli.own_input import refuse_own_input
 from bge_micro.cli.parser import UsageError, add_model_options, add_text_options, positive
 from bge_micro.cli.texts import Row, TextInput, open_texts
 
@@ -68,6 +69,7 @@ def add_command(commands: argparse._SubParsersAction[Any]) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Run the subcommand."""
     to_format = _output_format(arguments)
+    refuse_own_input(arguments, arguments.output)
     with open_texts(arguments) as texts:
         model = load_model(arguments)
         options = {

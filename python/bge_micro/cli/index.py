@@ -7,6 +7,7 @@ from typing import Any
 
 from bge_micro.cli.embed import PRECISIONS, show_progress
 from bge_micro.cli.encoding import encode_blocks, load_model
+from bge_micro.cli.own_input import refuse_own_input
 from bge_micro.cli.parser import add_model_options, add_text_options, positive
 from bge_micro.cli.texts import open_texts
 
@@ -41,6 +42,7 @@ def run(arguments: argparse.Namespace) -> int:
     from bge_micro.search.index import index_options
     from bge_micro.search.saved import new_index
 
+    refuse_own_input(arguments, arguments.output)
     options = index_options(arguments.truncate_dim, arguments.precision)
     with open_texts(arguments) as texts:
         model = load_model(arguments)

@@ -100,7 +100,8 @@ class PartialFile:
         """
         found = find_own(self._target, _UNFINISHED)
         for path in found:
-            self._open_found(path, resume)
+            if not self.resumed:
+                self._open_found(path, resume)
         if not self.resumed:
             self.file = create_file(self._partial, self._target, shown=self._shown)
             journal = self._partial.with_suffix(f".{_JOURNAL}")
@@ -117,25 +118,27 @@ class PartialFile:
     def _open_found(self, path: Path, resume: bool) -> None:
         """Go on with what another run has left, or remove it."""
         try:
-            file = open_own(path, shown=self._shown)
+            self.file = open_own(path, shown=self._shown)
         except FileNotFoundError:
             raise self._taken() from None
-        if not lock(file, path):
-            file.close()
+        if not lock(self.file, path):
             raise self._taken()
         journal = path.with_suffix(f".{_JOURNAL}")
-        lines, size = _whole_lines(journal) if resume and not self.resumed else ([], 0)
+        if resume:
+            with suppress(FileNotFoundError):
+                self._journal = open_own(journal, shown=self._shown)
+        lines, size = _whole_lines(self._journal)
         if len(lines) < 2:
-            _remove(file, path)
+            self._journal.close()
+            _remove(self.file, path)
             return
         self.resumed = True
-        self._partial, self.file = path, file
+        self._partial = path
         self._check(lines[0])
         self.done = Done(**lines[-1])
-        if file.seek(0, os.SEEK_END) < self.done.size:
+        if self.file.seek(0, os.SEEK_END) < self.done.size:
             raise ValueError(f"{path}: is shorter than its journal says; remove it.")
-        self._journal = open_own(journal, shown=self._shown)
-        for part, end in ((self._journal, size), (file, self.done.size)):
+        for part, end in ((self._journal, size), (self.file, self.done.size)):
             part.truncate(end)
             part.seek(end)
 
@@ -274,12 +277,11 @@ def _chained(digest: str, block: Sequence[Row]) -> str:
     return chain.hexdigest()
 
 
-def _whole_lines(path: Path) -> tuple[list[dict[str, Any]], int]:
-    """Return a journal's whole lines and the bytes they take; none if there is no journal."""
+def _whole_lines(journal: IO[bytes]) -> tuple[list[dict[str, Any]], int]:
+    """Return a journal's whole lines and the bytes they take; none if one is damaged."""
+    data = journal.read()
+    whole = data[: data.rfind(b"\n") + 1]  # what follows was cut off
     try:
-        with open_own(path, shown=path) as file:
-            data = file.read()
-        whole = data[: data.rfind(b"\n") + 1]  # what follows was cut off
         return [json.loads(line) for line in whole.splitlines()], len(whole)
-    except (FileNotFoundError, ValueError):
+    except ValueError:
         return [], 0

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from bge_micro.cli.encoding import encode_blocks, load_model
+from bge_micro.cli.own_input import refuse_own_input
 from bge_micro.cli.parser import UsageError, add_model_options, add_text_options
 from bge_micro.cli.texts import open_texts
 
@@ -50,6 +51,7 @@ def run(arguments: argparse.Namespace) -> int:
         from bge_micro.cli.heat_map import check_plot
 
         check_plot(arguments.plot)
+        refuse_own_input(arguments, arguments.plot)
     with open_texts(arguments) as texts:
         as_matrix = texts.unit != "argument"
         if not as_matrix and texts.total < 2:
