@@ -114,13 +114,6 @@ def test_failure_leaves_the_old_file(run: Run, tmp_path: Path, name: str) -> Non
     assert [path.name for path in tmp_path.iterdir()] == [name]
 
 
-def test_same_file_in_and_out(run: Run, tmp_path: Path) -> None:
-    (tmp_path / "x.jsonl").write_text('"a"\n"b"\n')
-    assert run("embed", "-i", "x.jsonl", "-o", "x.jsonl", "--with-text").code == 0
-    rows = [json.loads(line) for line in (tmp_path / "x.jsonl").read_text().splitlines()]
-    assert [row["text"] for row in rows] == ["a", "b"]
-
-
 @pytest.mark.skipif(sys.platform == "win32", reason="POSIX permissions and links")
 def test_permissions_links_and_devices(run: Run, tmp_path: Path) -> None:
     before = os.umask(0o027)
