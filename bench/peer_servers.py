@@ -26,7 +26,7 @@ from starlette.routing import Route
 from bench.files import ModelFiles
 from bench.sides.base import Side, Vectors
 from bench.sides.onnx_runtime import load
-from bge_micro import SentenceTransformer
+from bge_micro import Encoded, Plan, SentenceTransformer
 from bge_micro.server.app import build_app
 from bge_micro.server.limits import Limits
 from bge_micro.server.logs import start_logging
@@ -45,13 +45,12 @@ def service() -> Service:
 def noop() -> Any:
     """Return our own application without tokenizer and model: what HTTP, JSON and queue cost."""
     ours = service()
-    width = ours.encoder.dimensions
+    width = ours.dimensions
 
-    def encode(batch: RaggedBatch, form: Any) -> Vectors:
-        return np.full((len(batch.truncated), width), 0.05, np.float32)
+    def run(rows: Sequence[str], plan: Plan) -> Encoded:
+        return encoded(np.full((len(rows), width), 0.05, np.float32))
 
-    ours.encoder.batch_of = lambda rows, kind: batch_of_nothing(rows)  # type: ignore[method-assign]
-    ours.encoder.encode = encode  # type: ignore[method-assign]
+    ours.transformer.run = run  # type: ignore[method-assign, assignment]
     return build_app(ours)
 
 
@@ -98,21 +97,20 @@ def onnx_batched(files: ModelFiles, threads: int) -> Any:
     """Return our own application and queue around ONNX Runtime, which then sees whole batches."""
     ours = service()
     side = load(files, threads, "int8")
-    texts: list[list[str]] = []
 
-    def batch_of(rows: Any, kind: Any) -> RaggedBatch:
-        texts.append(rows)
-        return batch_of_nothing(rows)
+    def run(rows: Sequence[str], plan: Plan) -> Encoded:
+        return encoded(unit_vectors(side, rows))
 
-    ours.encoder.batch_of = batch_of  # type: ignore[method-assign]
-    ours.encoder.encode = lambda batch, form: unit_vectors(side, texts.pop())  # type: ignore[method-assign]
+    ours.transformer.run = run  # type: ignore[method-assign, assignment]
     return build_app(ours)
 
 
-def batch_of_nothing(rows: Sequence[str]) -> RaggedBatch:
-    """Return a batch of as many texts, without tokens."""
-    offsets = np.zeros(len(rows) + 1, np.int64)
-    return RaggedBatch(np.empty(0, np.int32), offsets, np.zeros(len(rows), np.bool_))
+def encoded(vectors: Vectors) -> Encoded:
+    """Return the result of as many texts, without tokens."""
+    result = Encoded(vectors)
+    offsets = np.zeros(len(vectors) + 1, np.int64)
+    result.add(RaggedBatch(np.empty(0, np.int32), offsets, np.zeros(len(vectors), np.bool_)), None)
+    return result
 
 
 def main() -> None:

@@ -13,9 +13,11 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from bge_micro.checkpoint import CheckpointError as CheckpointError
     from bge_micro.checkpoint import MissingFileError as MissingFileError
-    from bge_micro.encode import TokenUse as TokenUse
-    from bge_micro.engine import MemoryUsage as MemoryUsage
+    from bge_micro.encoded import Encoded as Encoded
     from bge_micro.model import SentenceTransformer as SentenceTransformer
+    from bge_micro.pipeline import MemoryUsage as MemoryUsage
+    from bge_micro.plan import Plan as Plan
+    from bge_micro.tokens import TokenUse as TokenUse
 
 __version__ = "0.1.0"
 
@@ -25,16 +27,20 @@ __version__ = "0.1.0"
 # they do.
 _HOMES = {
     "CheckpointError": "checkpoint",
-    "MemoryUsage": "engine",
+    "Encoded": "encoded",
+    "MemoryUsage": "pipeline",
     "MissingFileError": "checkpoint",
+    "Plan": "plan",
     "SentenceTransformer": "model",
-    "TokenUse": "encode",
+    "TokenUse": "tokens",
 }
 
 __all__ = [
     "CheckpointError",
+    "Encoded",
     "MemoryUsage",
     "MissingFileError",
+    "Plan",
     "SentenceTransformer",
     "TokenUse",
     "__version__",

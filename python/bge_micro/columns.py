@@ -1,4 +1,4 @@
-"""Columns of Arrow and Polars as texts: Python strings are made piece by piece, when used."""
+"""Columns of Arrow and Polars as texts: Python strings are made batch by batch, when used."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any, overload
 
 # Strings that are made together.
-_PIECE_ROWS = 1024
+_BATCH_ROWS = 1024
 
 
 class Column(Sequence[str]):
@@ -42,8 +42,8 @@ class Column(Sequence[str]):
 
     def __iter__(self) -> Iterator[str]:
         """Yield the strings."""
-        for start in range(0, len(self), _PIECE_ROWS):
-            yield from self._strings(start, _PIECE_ROWS)
+        for start in range(0, len(self), _BATCH_ROWS):
+            yield from self._strings(start, _BATCH_ROWS)
 
     def _strings(self, start: int, count: int) -> list[str]:
         raise NotImplementedError
@@ -110,5 +110,6 @@ def as_column(inputs: Any) -> Column | None:
         kinds = (polars.String, polars.Categorical, polars.Enum, polars.Null)
         if inputs.dtype not in kinds:
             raise TypeError(f"inputs is a Polars column of {inputs.dtype}, expected strings.")
-        return _PolarsColumn(inputs, inputs.is_null().arg_true().to_list())
+        series = inputs.clone()  # shares the memory; a series can be changed in place, memory not
+        return _PolarsColumn(series, series.is_null().arg_true().to_list())
     return None

@@ -1,31 +1,25 @@
-"""The encode methods of `SentenceTransformer`: options in, engine calls, results in their form."""
+"""The encode methods: options and texts in, results in the form that was asked for out."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import islice
-from typing import Any, Literal, NamedTuple, overload
+from typing import Any, Literal, overload
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
-from bge_micro.engine import Engine, Poll, check_truncation
-from bge_micro.inputs import check_errors_option, read_texts
-from bge_micro.options import check_device, check_positive, check_prompt, refuse_at_encode
-from bge_micro.outputs import (
-    VectorForm,
-    check_precision,
-    check_ranges,
-    quantize_by_ranges,
-    rows_for,
-    tensor_maker,
-)
+from bge_micro.choices import OUTPUT_VALUES, Errors, Precision, Truncation, check_choice
+from bge_micro.inputs import read_texts
+from bge_micro.options import check_device, check_positive, refuse_at_encode
+from bge_micro.outputs import check_ranges, quantize_by_ranges, rows_for, tensor_maker
+from bge_micro.pipeline import Poll
+from bge_micro.plan import Plan
+from bge_micro.planning import PlanMixin
 from bge_micro.progress import progress_bar
-from bge_micro.runtime import check_threads
 
 Array = NDArray[Any]
 
-_OUTPUT_VALUES = ("sentence_embedding", "token_embeddings", None)
 _OPTIONS = (
     "inputs", "prompt_name", "prompt", "batch_size", "show_progress_bar", "output_value",
     "precision", "convert_to_numpy", "convert_to_tensor", "device", "normalize_embeddings",
@@ -35,35 +29,16 @@ _OPTIONS = (
 _MISSING: Any = object()
 
 
-class TokenUse(NamedTuple):
-    """How much of each text is used.
-
-    Attributes:
-        used: int64, shape (n,): tokens that go into the vector, special tokens included.
-        truncated: bool, shape (n,): whether the text had more.
-    """
-
-    used: NDArray[np.int64]
-    truncated: NDArray[np.bool_]
-
-
-class EncodeMixin:
+class EncodeMixin(PlanMixin):
     """What a loaded model does with texts."""
 
-    prompts: dict[str, str]
-    default_prompt_name: str | None
-    truncate_dim: int | None
-    truncation: str
-    errors: str
-    _engine: Engine
-    _threads: int
-    _max_seq_length: int
+    errors: Errors
 
     @overload
     def encode(
         self, inputs: Any = ..., prompt_name: str | None = ..., prompt: str | None = ...,
         batch_size: int = ..., show_progress_bar: bool | None = ...,
-        output_value: Literal["sentence_embedding"] = ..., precision: str = ...,
+        output_value: Literal["sentence_embedding"] = ..., precision: Precision = ...,
         convert_to_numpy: Literal[True] = ..., convert_to_tensor: Literal[False] = ...,
         device: Any = ..., normalize_embeddings: bool = ..., truncate_dim: int | None = ...,
         pool: None = ..., chunk_size: None = ..., **options: Any,
@@ -72,7 +47,7 @@ class EncodeMixin:
     def encode(
         self, inputs: Any = ..., prompt_name: str | None = ..., prompt: str | None = ...,
         batch_size: int = ..., show_progress_bar: bool | None = ...,
-        output_value: str | None = ..., precision: str = ...,
+        output_value: str | None = ..., precision: Precision = ...,
         convert_to_numpy: bool = ..., convert_to_tensor: bool = ...,
         device: Any = ..., normalize_embeddings: bool = ..., truncate_dim: int | None = ...,
         pool: None = ..., chunk_size: None = ..., **options: Any,
@@ -85,7 +60,7 @@ class EncodeMixin:
         batch_size: int = 32,
         show_progress_bar: bool | None = None,
         output_value: str | None = "sentence_embedding",
-        precision: str = "float32",
+        precision: Precision = "float32",
         convert_to_numpy: bool = True,
         convert_to_tensor: bool = False,
         device: Any = None,
@@ -97,8 +72,8 @@ class EncodeMixin:
         sentences: Any = _MISSING,
         ranges: Any = None,
         out: Array | None = None,
-        errors: str | None = None,
-        truncation: str | None = None,
+        errors: Errors | None = None,
+        truncation: Truncation | None = None,
         threads: int | None = None,
         poll: Poll | None = None,
         **options: Any,
@@ -146,43 +121,37 @@ class EncodeMixin:
             ValueError: All such rows are missing values (None, NaN, pandas' NA), or an option has a
                 value that makes no sense here.
         """
-        refuse_at_encode({"pool": pool, "chunk_size": chunk_size, **options}, _OPTIONS)
+        if options or pool is not None or chunk_size is not None:
+            refuse_at_encode({"pool": pool, "chunk_size": chunk_size, **options}, _OPTIONS)
         check_device(device)
         check_positive("batch_size", batch_size)
-        if output_value not in _OUTPUT_VALUES:
-            raise ValueError(f"output_value is {output_value!r}, expected one of {_OUTPUT_VALUES}.")
+        check_choice("output_value", output_value, OUTPUT_VALUES)
         if (inputs is _MISSING) == (sentences is _MISSING):
             raise TypeError("encode takes inputs (also called sentences), once.")
         given = inputs if sentences is _MISSING else sentences
-        texts = read_texts(given, check_errors_option(errors or self.errors))
-        rows = texts.rows
-        form = self._form(truncate_dim, normalize_embeddings, precision or "float32")
-        finish = tensor_maker() if convert_to_tensor else lambda array: array
-        settings: dict[str, Any] = {
-            "prefix": self._prompt_text(prompt_name, prompt),
-            "limit": self._max_seq_length,
-            "truncation": check_truncation(truncation or self.truncation),
-            "threads": self._threads if threads is None else check_threads(threads),
-            "poll": poll,
-        }
-        with progress_bar(show_progress_bar, len(rows)) as advance:
+        texts = read_texts(given, errors or self.errors)
+        plan = self.plan(
+            prompt_name=prompt_name,
+            prompt=prompt,
+            normalize_embeddings=normalize_embeddings,
+            truncate_dim=truncate_dim,
+            precision=precision or "float32",
+            truncation=truncation,
+            threads=threads,
+        )
+        finish = tensor_maker() if convert_to_tensor else None
+        with progress_bar(show_progress_bar, len(texts.rows)) as advance:
+            results: Any
             if output_value == "sentence_embedding":
-                vectors = self._vectors(rows, form, ranges, out, {**settings, "advance": advance})
-                rows_out = (
-                    finish(vectors) if convert_to_numpy or convert_to_tensor else list(vectors)
-                )
-                return rows_out[0] if texts.single else rows_out
-            if out is not None or ranges is not None or form.precision != "float32":
-                raise ValueError("out, ranges and precision apply to sentence embeddings only.")
-            results = []
-            skip = self._engine.unpooled_tokens(settings["prefix"], self._max_seq_length)
-            for ids, tokens in self._engine.token_embeddings(rows, **settings):
-                if output_value:
-                    results.append(finish(tokens))
-                else:
-                    everything = self._everything(ids, tokens, form, skip)
-                    results.append({name: finish(array) for name, array in everything.items()})
-                advance(1)
+                vectors = self._vectors(texts.rows, plan, ranges, out, poll, advance)
+                results = finish(vectors) if finish else vectors
+                if not (finish or convert_to_numpy):
+                    results = list(vectors)
+            else:
+                if out is not None or ranges is not None or plan.precision != "float32":
+                    raise ValueError("out, ranges and precision apply to sentence embeddings only.")
+                everything = output_value is None
+                results = self._tokens(texts.rows, plan, everything, finish, poll, advance)
         return results[0] if texts.single else results
 
     def encode_query(
@@ -244,95 +213,60 @@ class EncodeMixin:
     def _encode_blocks(
         self, rows: Iterator[str], size: int, options: dict[str, Any]
     ) -> Iterator[Array]:
+        errors = options.get("errors") or self.errors
         first_row = 0
         while block := list(islice(rows, size)):
-            errors = check_errors_option(options.get("errors") or self.errors)
             yield self.encode(read_texts(block, errors, first_row).rows, **options)
             first_row += len(block)
-
-    def count_tokens(self, inputs: Any, prompt_name: str | None = None) -> TokenUse:
-        """Tell how many tokens of each text are used, and whether it is truncated.
-
-        Only as much of a huge text is read as `encode` reads.
-        """
-        rows = read_texts(inputs, self.errors).rows
-        prefix = self._prompt_text(prompt_name, None)
-        batch = self._engine.tokenizer.ragged(
-            rows, self._max_seq_length, self._threads, prefix=prefix
-        )
-        return TokenUse(batch.counts, batch.truncated)
-
-    def tokenize(self, inputs: Any) -> dict[str, NDArray[np.int64]]:
-        """Tokenize texts, padded to the longest, as transformers' models take them.
-
-        Returns:
-            "input_ids", "token_type_ids" and "attention_mask", each int64 (n, longest).
-        """
-        rows = read_texts(inputs, self.errors).rows
-        batch = self._engine.tokenizer.ragged(rows, self._max_seq_length, self._threads)
-        counts = batch.counts
-        mask = np.arange(counts.max(initial=0)) < counts[:, None]
-        ids = np.zeros(mask.shape, np.int64)
-        ids[mask] = batch.ids
-        return {
-            "input_ids": ids,
-            "token_type_ids": np.zeros_like(ids),
-            "attention_mask": mask.astype(np.int64),
-        }
-
-    preprocess = tokenize
 
     def _first_prompt(self, *names: str) -> str:
         return next((self.prompts[name] for name in names if name in self.prompts), "")
 
-    def _prompt_text(self, name: str | None, prompt: str | None) -> str:
-        if prompt is not None:
-            return check_prompt("prompt", prompt)
-        name = name if name is not None else self.default_prompt_name
-        if name is None:
-            return ""
-        if name not in self.prompts:
-            known = ", ".join(map(repr, self.prompts)) or "none"
-            raise ValueError(f"prompt_name is {name!r}; prompts of this model: {known}.")
-        return check_prompt(f"prompts[{name!r}]", self.prompts[name])
-
-    def _form(self, truncate_dim: int | None, normalize: bool, precision: str) -> VectorForm:
-        hidden = self._engine.checkpoint.config.hidden
-        dimensions = truncate_dim if truncate_dim is not None else self.truncate_dim
-        if dimensions is None:
-            dimensions = hidden
-        dimensions = min(check_positive("truncate_dim", dimensions), hidden)
-        by_model = self._engine.checkpoint.normalize
-        # A Normalize module acts before truncation, and normalising again undoes what it did.
-        whole = by_model and dimensions < hidden and not normalize
-        precision = check_precision(precision)
-        return VectorForm(dimensions, (normalize or by_model) and not whole, precision, whole)
-
     def _vectors(
         self,
         rows: Sequence[str],
-        form: VectorForm,
-        ranges: Any,
+        plan: Plan,
+        ranges: ArrayLike | None,
         out: Array | None,
-        settings: dict[str, Any],
-    ) -> Any:
-        target = rows_for(out, len(rows), form)
+        poll: Poll | None,
+        advance: Callable[[int], object],
+    ) -> Array:
+        target = rows_for(out, len(rows), plan)
         if ranges is None:
-            self._engine.vectors(rows, form, target, **settings)
+            self._pipeline.run(rows, plan, out=target, poll=poll, advance=advance)
             return target
-        limits = check_ranges(ranges, form)
-        floats = form._replace(precision="float32")
-        vectors = rows_for(None, len(rows), floats)
-        self._engine.vectors(rows, floats, vectors, **settings)
+        limits = check_ranges(ranges, plan)
+        plan = plan._replace(precision="float32")
+        vectors = rows_for(None, len(rows), plan)
+        self._pipeline.run(rows, plan, out=vectors, poll=poll, advance=advance)
         quantize_by_ranges(vectors, limits, target)
         return target
 
-    def _everything(
-        self, ids: NDArray[np.int32], tokens: NDArray[np.float32], form: VectorForm, skip: int
-    ) -> dict[str, Array]:
-        return {
-            "input_ids": ids.astype(np.int64),
-            "attention_mask": np.ones(len(ids), np.int64),
-            "token_embeddings": tokens,
-            "sentence_embedding": self._engine.pool_ids(ids, form, skip),
-        }
+    def _tokens(
+        self,
+        rows: Sequence[str],
+        plan: Plan,
+        everything: bool,
+        finish: Callable[[Array], Any] | None,
+        poll: Poll | None,
+        advance: Callable[[int], object],
+    ) -> list[Any]:
+        """Return each text's token embeddings, or a dict of everything that is known of it."""
+        vectors = rows_for(None, len(rows), plan) if everything else None
+        encoded = self._pipeline.run(
+            rows, plan, out=vectors, token_embeddings=True, poll=poll, advance=advance
+        )
+        finish = finish or (lambda array: array)
+        if vectors is None:
+            return [finish(tokens) for tokens in encoded.token_embeddings]
+        return [
+            {
+                "input_ids": finish(ids.astype(np.int64)),
+                "attention_mask": finish(np.ones(len(ids), np.int64)),
+                "token_embeddings": finish(tokens),
+                "sentence_embedding": finish(vector),
+            }
+            for ids, tokens, vector in zip(
+                encoded.token_ids, encoded.token_embeddings, vectors, strict=True
+            )
+        ]

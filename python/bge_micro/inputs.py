@@ -1,4 +1,4 @@
-"""What `encode` takes: one text or many, checked before any work is done."""
+"""What `encode` takes: one text or many, copied once and checked before any work is done."""
 
 from __future__ import annotations
 
@@ -7,9 +7,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from bge_micro.choices import ERRORS, check_choice
 from bge_micro.columns import Column, as_column
-
-ERRORS = ("strict", "replace", "skip")
 
 # Iterable, but not a list of texts.
 _NOT_ROWS = (bytes, bytearray, memoryview, Mapping, Set)
@@ -22,23 +21,21 @@ class Texts(NamedTuple):
     """Checked texts.
 
     Attributes:
-        rows: The texts to encode.
+        rows: The texts to encode, which nobody else can change.
         single: Whether one text came by itself, not in a list.
+        skipped: How many rows were left out because they are not strings.
     """
 
     rows: Sequence[str]
     single: bool
-
-
-def check_errors_option(errors: str) -> str:
-    """Return `errors` if it names a way to treat bad rows; ValueError otherwise."""
-    if errors not in ERRORS:
-        raise ValueError(f"errors is {errors!r}, expected one of {', '.join(ERRORS)}.")
-    return errors
+    skipped: int = 0
 
 
 def read_texts(inputs: Any, errors: str, first_row: int = 0) -> Texts:
-    """Check what was given to encode.
+    """Take one copy of what was given to encode, and check it.
+
+    Only the list is copied, not the texts. Whatever another thread does to the inputs afterwards
+    changes nothing.
 
     Args:
         inputs: A string; or a list, tuple, array, series or other sequence of strings; or a column
@@ -49,25 +46,28 @@ def read_texts(inputs: Any, errors: str, first_row: int = 0) -> Texts:
 
     Raises:
         TypeError: The inputs are of another kind, or (strict) a row is not a string.
-        ValueError: A missing value (None, NaN) stands where a string should (strict), or an array
-            has more than one dimension.
+        ValueError: `errors` is unknown, a row is a missing value (None, NaN) instead of a string
+            (strict), or an array has more than one dimension.
     """
+    check_choice("errors", errors, ERRORS)
     if isinstance(inputs, str):
         return Texts([inputs], single=True)
     if isinstance(inputs, np.ndarray) and inputs.ndim == 0 and inputs.dtype.kind in "UO":
         return read_texts(inputs.item(), errors)
     column = as_column(inputs)
     if column is not None:
-        return Texts(_without_missing(column, errors, first_row), single=False)
-    rows = _as_sequence(inputs)
+        strings = _without_missing(column, errors, first_row)
+        return Texts(strings, single=False, skipped=len(column) - len(strings))
+    rows = _as_list(inputs)
     if all(type(row) is str for row in rows):  # the usual case, and fast
         return Texts(rows, single=False)
     bad = [number for number, row in enumerate(rows) if not isinstance(row, str)]
     if bad and errors == "strict":
         raise _bad_rows(rows, bad, first_row)
     if errors == "skip":
-        rows = [row for row in rows if isinstance(row, str)]
-    elif bad:
+        kept: list[str] = [row for row in rows if isinstance(row, str)]
+        return Texts(kept, single=False, skipped=len(bad))
+    if bad:
         rows = [row if isinstance(row, str) else "" for row in rows]
     return Texts(rows, single=False)
 
@@ -80,9 +80,9 @@ def _without_missing(column: Column, errors: str, first_row: int) -> Column:
     return column.dropped() if errors == "skip" else column.filled()
 
 
-def _as_sequence(inputs: Any) -> Sequence[Any]:
+def _as_list(inputs: Any) -> list[Any]:
     if isinstance(inputs, (list, tuple)):
-        return inputs
+        return list(inputs)
     dimensions = getattr(inputs, "ndim", 1)
     if dimensions != 1:
         raise ValueError(

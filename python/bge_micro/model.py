@@ -1,58 +1,30 @@
-"""`SentenceTransformer`: the class people know, over the engine of this package."""
+"""`SentenceTransformer`: the class people know, loaded, with its settings."""
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from bge_micro import similarity as _similarity
 from bge_micro.aio import AsyncEncodeMixin
-from bge_micro.checkpoint import BUNDLED_NAME, load_folder, locate_model
+from bge_micro.checkpoint import BUNDLED_NAME
 from bge_micro.checkpoint.modules import ModelSettings
+from bge_micro.choices import ERRORS, TRUNCATIONS, check_choice
+from bge_micro.compat import CompatMixin
 from bge_micro.encode import EncodeMixin
-from bge_micro.engine import Engine, MemoryUsage, check_truncation
-from bge_micro.inputs import check_errors_option
 from bge_micro.options import check_device, check_positive, refuse_at_load
-from bge_micro.runtime import choose_isa, choose_threads
+from bge_micro.pipeline import MemoryUsage
+from bge_micro.runtime import choose_threads
+from bge_micro.source import ModelSource
+from bge_micro.tokens import TokenizeMixin
 
 
-class _Source(NamedTuple):
-    """What an engine is loaded from: all that a pickled model says of it."""
-
-    model_name_or_path: str | Path
-    cache_folder: str | Path | None
-    revision: str | None
-    source: str | None
-    compute_type: str
-    mmap: bool
-    local_files_only: bool
-    token: str | bool | None
-
-    def __repr__(self) -> str:
-        """Leave the token out."""
-        return f"{type(self).__name__}({self.model_name_or_path!r}, ...)"
-
-    def load(self) -> Engine:
-        location = locate_model(
-            self.model_name_or_path,
-            revision=self.revision,
-            source=self.source,
-            cache_folder=self.cache_folder,
-            token=self.token,
-            local_files_only=self.local_files_only,
-        )
-        # Nobody rewrites the bundled copy, so it is safe to map.
-        checkpoint = load_folder(location.folder, mmap=self.mmap or location.bundled)
-        return Engine(checkpoint, self.compute_type, choose_isa().value)
-
-
-class SentenceTransformer(EncodeMixin, AsyncEncodeMixin):
+class SentenceTransformer(EncodeMixin, AsyncEncodeMixin, TokenizeMixin, CompatMixin):
     """A sentence encoder: texts in, vectors out.
 
     For given weights, compute type and numerics version, a text's vector is the same to the last
@@ -126,7 +98,7 @@ class SentenceTransformer(EncodeMixin, AsyncEncodeMixin):
         """
         refuse_at_load(options)
         check_device(device)
-        self._source = _Source(
+        self._source = ModelSource(
             model_name_or_path,
             cache_folder,
             revision,
@@ -136,9 +108,9 @@ class SentenceTransformer(EncodeMixin, AsyncEncodeMixin):
             local_files_only,
             token if token is not None else use_auth_token,
         )
-        self._engine = self._source.load()
+        self._pipeline = self._source.load()
         self._threads = int(choose_threads(threads).value)
-        checkpoint = self._engine.checkpoint
+        checkpoint = self._pipeline.checkpoint
         self._max_seq_length = checkpoint.max_seq_length
         self.prompts = {"query": "", "document": "", **checkpoint.prompts, **(prompts or {})}
         self.default_prompt_name = default_prompt_name or checkpoint.default_prompt_name
@@ -149,10 +121,10 @@ class SentenceTransformer(EncodeMixin, AsyncEncodeMixin):
                 f"prompts of this model: {known}."
             )
         self.truncate_dim = truncate_dim if truncate_dim is not None else checkpoint.truncate_dim
-        self._form(None, False, "float32")
         self.similarity_fn_name = similarity_fn_name or checkpoint.similarity_fn_name or "cosine"
-        self.truncation = check_truncation(truncation)
-        self.errors = check_errors_option(errors)
+        self.truncation = check_choice("truncation", truncation, TRUNCATIONS)
+        self.errors = check_choice("errors", errors, ERRORS)
+        self.plan(prompt="")  # refuses a truncate_dim that makes no sense
 
     @property
     def device(self) -> str:
@@ -162,12 +134,22 @@ class SentenceTransformer(EncodeMixin, AsyncEncodeMixin):
     @property
     def compute_type(self) -> str:
         """The arithmetic of the linear layers: "int8" or "float32"."""
-        return self._engine.compute_type
+        return self._pipeline.compute_type
 
     @property
     def isa(self) -> str:
         """The instruction set that runs, such as "avx512vnni"."""
-        return self._engine.isa
+        return self._pipeline.isa
+
+    @property
+    def pooling(self) -> str:
+        """How token embeddings become a vector, such as "mean"."""
+        return self._pipeline.checkpoint.pooling
+
+    @property
+    def vocab_size(self) -> int:
+        """What every token id is below."""
+        return self._pipeline.checkpoint.config.vocab
 
     @property
     def threads(self) -> int:
@@ -181,18 +163,16 @@ class SentenceTransformer(EncodeMixin, AsyncEncodeMixin):
 
     @max_seq_length.setter
     def max_seq_length(self, value: int) -> None:
-        positions = self._engine.checkpoint.config.positions
+        positions = self._pipeline.checkpoint.config.positions
         limit = check_positive("max_seq_length", value)
-        self._engine.tokenizer.ragged([], limit)  # refuses a limit without room for special tokens
+        self._pipeline.tokenizer.ragged(
+            [], limit
+        )  # refuses a limit without room for special tokens
         if limit > positions:
             raise ValueError(
                 f"max_seq_length is {limit}, but the model has {positions} positions only."
             )
         self._max_seq_length = limit
-
-    def get_max_seq_length(self) -> int:
-        """Return max_seq_length."""
-        return self._max_seq_length
 
     @property
     def similarity_fn_name(self) -> str:
@@ -206,42 +186,15 @@ class SentenceTransformer(EncodeMixin, AsyncEncodeMixin):
     @property
     def tokenizer(self) -> Any:
         """A copy of the Hugging Face tokenizer, a `tokenizers.Tokenizer`; changing it is safe."""
-        return self._engine.tokenizer.copy()
-
-    @property
-    def space_id(self) -> str:
-        """Name of the space that `encode`'s vectors lie in by default; see `space_id_of`."""
-        return self.space_id_of()
-
-    def space_id_of(
-        self,
-        normalize_embeddings: bool = False,
-        truncate_dim: int | None = None,
-        precision: str = "float32",
-    ) -> str:
-        """Name the space of vectors made with these options.
-
-        Vectors compare bit by bit exactly if their space ids are equal: the id names weights,
-        compute type, numerics version, pooling, normalisation, dimensions and precision.
-        """
-        return self._engine.space_id(self._form(truncate_dim, normalize_embeddings, precision))
+        return self._pipeline.tokenizer.copy()
 
     def memory_usage(self) -> MemoryUsage:
         """Tell how many bytes the model holds, and for what; copies of a model share them."""
-        return self._engine.memory_usage()
+        return self._pipeline.memory_usage()
 
     def trim(self) -> None:
         """Free the scratch memory of past calls; calls that run keep theirs until they end."""
-        self._engine.trim()
-
-    def get_embedding_dimension(self) -> int:
-        """Return the length of the vectors."""
-        return self._form(None, False, "float32").dimensions
-
-    def get_sentence_embedding_dimension(self) -> int:
-        """Return the length of the vectors; the older name of get_embedding_dimension."""
-        warnings.warn("use get_embedding_dimension", DeprecationWarning, stacklevel=2)
-        return self.get_embedding_dimension()
+        self._pipeline.trim()
 
     def similarity(self, embeddings1: ArrayLike, embeddings2: ArrayLike) -> NDArray[np.float32]:
         """Compare every vector with every one of the second set: float32 (n, m)."""
@@ -259,7 +212,7 @@ class SentenceTransformer(EncodeMixin, AsyncEncodeMixin):
         before = self.truncate_dim
         self.truncate_dim = truncate_dim
         try:
-            self._form(None, False, "float32")
+            self.plan(prompt="")
             yield
         finally:
             self.truncate_dim = before
@@ -285,7 +238,7 @@ class SentenceTransformer(EncodeMixin, AsyncEncodeMixin):
                 f"compute_type is {compute_type!r}, expected 'float32' or the model's own, "
                 f"{self.compute_type!r}."
             )
-        checkpoint = self._engine.checkpoint
+        checkpoint = self._pipeline.checkpoint
         tensors = None
         if compute_type == "int8":
             tensors = quantize_checkpoint(checkpoint.tensors, checkpoint.config)
@@ -305,37 +258,18 @@ class SentenceTransformer(EncodeMixin, AsyncEncodeMixin):
 
     save = save_pretrained
 
-    def to(self, device: Any) -> SentenceTransformer:
-        """Accept the CPU; ValueError for any other device."""
-        check_device(device)
-        return self
-
-    def eval(self) -> SentenceTransformer:
-        """Return the model: it is never in training."""
-        return self
-
-    def half(self) -> SentenceTransformer:
-        """Refuse: 16-bit floats are not a compute type here."""
-        raise ValueError("half() is not supported; choose compute_type='int8' or 'float32'.")
-
-    def start_multi_process_pool(self, *args: Any, **options: Any) -> None:
-        """Refuse: threads share the work inside one process."""
-        raise ValueError("process pools are not supported; encode(threads=...) uses all CPUs.")
-
-    stop_multi_process_pool = start_multi_process_pool
-
     def __getstate__(self) -> dict[str, Any]:
-        """Leave the engine out: a copy elsewhere loads it from the same source."""
-        state = {name: value for name, value in self.__dict__.items() if name != "_engine"}
+        """Leave the pipeline out: a copy elsewhere loads it from the same source."""
+        state = {name: value for name, value in self.__dict__.items() if name != "_pipeline"}
         return {**state, "_source": self._source._replace(token=None)}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        """Load the engine from the source."""
+        """Load the pipeline from the source."""
         self.__dict__.update(state)
-        self._engine = self._source.load()
+        self._pipeline = self._source.load()
 
     def __copy__(self) -> SentenceTransformer:
-        """Share the engine, which never changes; settings are the copy's own."""
+        """Share the pipeline, which never changes; settings are the copy's own."""
         twin = object.__new__(type(self))
         twin.__dict__.update(self.__dict__, prompts=dict(self.prompts))
         return twin

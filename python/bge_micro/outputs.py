@@ -1,95 +1,49 @@
-"""What `encode` gives: length, norm and precision of vectors, and the id of their space."""
+"""The arrays that vectors are written to, and what may be made of them afterwards."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
-PRECISIONS: dict[str, np.dtype[Any]] = {
-    "float32": np.dtype(np.float32),
-    "int8": np.dtype(np.int8),
-    "uint8": np.dtype(np.uint8),
-    "binary": np.dtype(np.int8),
-    "ubinary": np.dtype(np.uint8),
-}
+from bge_micro.plan import Plan
 
 
-class VectorForm(NamedTuple):
-    """The form of vectors: truncated to `dimensions`, then perhaps normalised, then quantised.
-
-    Attributes:
-        dimensions: Their length.
-        normalize: Whether they are brought to unit length, after truncating.
-        precision: One of `PRECISIONS`.
-        normalize_whole: Whether the model brings them to unit length before they are truncated.
-            Not together with `normalize`, which would leave nothing of it.
-    """
-
-    dimensions: int
-    normalize: bool
-    precision: str
-    normalize_whole: bool = False
-
-    @property
-    def dtype(self) -> np.dtype[Any]:
-        """The dtype of a row."""
-        return PRECISIONS[self.precision]
-
-    @property
-    def columns(self) -> int:
-        """Elements of a row: dimensions, or bytes of eight signs."""
-        if self.precision in ("binary", "ubinary"):
-            return (self.dimensions + 7) // 8
-        return self.dimensions
-
-
-def check_precision(precision: str) -> str:
-    """Return `precision` if it is one of `PRECISIONS`.
-
-    Raises:
-        ValueError: It is not.
-    """
-    if precision not in PRECISIONS:
-        raise ValueError(f"precision is {precision!r}, expected one of {', '.join(PRECISIONS)}.")
-    return precision
-
-
-def rows_for(out: NDArray[Any] | None, rows: int, form: VectorForm) -> NDArray[Any]:
+def rows_for(out: NDArray[Any] | None, rows: int, plan: Plan) -> NDArray[Any]:
     """Return the array that vectors are written to: `out` if it fits, else a new one.
 
     Raises:
         TypeError: `out` is not a NumPy array.
         ValueError: `out` has another shape or dtype, or cannot be written in C order.
     """
-    shape = (rows, form.columns)
+    shape = (rows, plan.columns)
     if out is None:
-        return np.empty(shape, form.dtype)
+        return np.empty(shape, plan.dtype)
     if not isinstance(out, np.ndarray):
         raise TypeError(f"out is a {type(out).__name__}, expected a NumPy array.")
-    if out.shape != shape or out.dtype != form.dtype:
+    if out.shape != shape or out.dtype != plan.dtype:
         raise ValueError(
-            f"out has shape {out.shape} and dtype {out.dtype}, expected {shape} and {form.dtype}."
+            f"out has shape {out.shape} and dtype {out.dtype}, expected {shape} and {plan.dtype}."
         )
     if not out.flags.c_contiguous or not out.flags.writeable:
         raise ValueError("out must be writable and in C order.")
     return out
 
 
-def check_ranges(ranges: Any, form: VectorForm) -> NDArray[np.float32]:
+def check_ranges(ranges: ArrayLike, plan: Plan) -> NDArray[np.float32]:
     """Return the smallest and the largest value of each dimension, shape (2, dimensions).
 
     Raises:
-        ValueError: The form is not int8 or uint8, or the ranges have another shape or are none.
+        ValueError: The precision is not int8 or uint8, or the ranges have another shape or NaN.
     """
-    if form.precision not in ("int8", "uint8"):
-        raise ValueError(f"ranges apply to the precisions int8 and uint8, not {form.precision!r}.")
-    limits = np.asarray(ranges, np.float32)
-    if limits.shape != (2, form.dimensions):
+    if plan.precision not in ("int8", "uint8"):
+        raise ValueError(f"ranges apply to the precisions int8 and uint8, not {plan.precision!r}.")
+    limits = np.array(ranges, np.float32)  # a copy: nobody changes it after the check
+    if limits.shape != (2, plan.dimensions):
         raise ValueError(
-            f"ranges has shape {limits.shape}, expected (2, {form.dimensions}): "
+            f"ranges has shape {limits.shape}, expected (2, {plan.dimensions}): "
             "the smallest and the largest value of each dimension."
         )
     if not np.all(limits[1] >= limits[0]):

@@ -11,6 +11,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from bge_micro.choices import SIMILARITY_FUNCTIONS, SimilarityFunction, check_choice
+
 Matrix = NDArray[np.float32]
 
 
@@ -54,17 +56,11 @@ _PAIRS: dict[str, Callable[[Matrix, Matrix], Matrix]] = {
     "manhattan": lambda a, b: -np.abs(a - b).sum(axis=1),
 }
 
-SIMILARITY_FUNCTIONS = tuple(_MATRICES)
 
-
-def check_name(name: Any) -> str:
+def check_name(name: Any) -> SimilarityFunction:
     """Return the name of a similarity function; a ValueError for any other value."""
     name = getattr(name, "value", name)  # sentence-transformers' SimilarityFunction
-    if name not in SIMILARITY_FUNCTIONS:
-        raise ValueError(
-            f"similarity_fn_name is {name!r}, expected one of {', '.join(SIMILARITY_FUNCTIONS)}."
-        )
-    return str(name)
+    return check_choice("similarity_fn_name", name, SIMILARITY_FUNCTIONS)
 
 
 def similarity(name: str, a: ArrayLike, b: ArrayLike) -> Matrix:

@@ -9,7 +9,7 @@ import pytest
 
 from bge_micro import SentenceTransformer, columns
 from bge_micro.arrow import to_arrow
-from bge_micro.pieces import cut_into_pieces
+from bge_micro.batches import batches_of
 
 pa = pytest.importorskip("pyarrow", reason="pip install '.[test]'")
 pl = pytest.importorskip("polars", reason="pip install '.[test]'")
@@ -27,11 +27,11 @@ def polars_columns(texts: list[str | None]) -> list[Any]:
     return [pl.Series(texts), pl.Series(texts).cast(pl.Categorical), pl.concat([pl.Series(texts)])]
 
 
-@pytest.mark.parametrize("piece", [3, 1024])
+@pytest.mark.parametrize("batch", [3, 1024])
 def test_strings_of_columns(
-    model: SentenceTransformer, monkeypatch: pytest.MonkeyPatch, piece: int
+    model: SentenceTransformer, monkeypatch: pytest.MonkeyPatch, batch: int
 ) -> None:
-    monkeypatch.setattr(columns, "_PIECE_ROWS", piece)
+    monkeypatch.setattr(columns, "_BATCH_ROWS", batch)
     expected = model.encode(TEXTS).tobytes()
     for column in arrow_columns(TEXTS) + polars_columns(TEXTS):
         vectors = model.encode(column)
@@ -47,7 +47,7 @@ def test_strings_of_columns(
 
 
 def test_few_strings_are_alive_at_once() -> None:
-    """The column is not turned into a list: it is asked for one piece after the other."""
+    """The column is not turned into a list: it is asked for one batch after the other."""
     asked: list[int] = []
 
     class Spy(columns._ArrowColumn):
@@ -56,7 +56,7 @@ def test_few_strings_are_alive_at_once() -> None:
             return super()._strings(start, count)
 
     rows = Spy(pa.array(["some words of a text"] * 5000), [])
-    assert sum(map(len, cut_into_pieces(rows))) == 5000
+    assert sum(map(len, batches_of(rows))) == 5000
     assert max(asked) == 1024
 
 

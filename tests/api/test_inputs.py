@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from bge_micro import SentenceTransformer
-from bge_micro.engine import Engine
+from bge_micro.pipeline import Pipeline
 
 NAN = float("nan")
 
@@ -44,8 +44,7 @@ def no_work(monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(*args: Any, **options: Any) -> None:
         raise AssertionError("work began before the inputs were checked")
 
-    monkeypatch.setattr(Engine, "vectors", refuse)
-    monkeypatch.setattr(Engine, "token_embeddings", refuse)
+    monkeypatch.setattr(Pipeline, "run", refuse)
 
 
 @pytest.mark.parametrize(

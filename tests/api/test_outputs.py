@@ -10,7 +10,7 @@ import pytest
 from numpy.typing import NDArray
 
 from bge_micro import SentenceTransformer
-from bge_micro.engine import Engine
+from bge_micro.pipeline import Pipeline
 
 Floats = NDArray[np.float32]
 
@@ -133,7 +133,7 @@ def test_wrong_ranges(
     message: str,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.delattr(Engine, "vectors")  # before any work
+    monkeypatch.delattr(Pipeline, "run")  # before any work
     with pytest.raises(ValueError, match=message):
         model.encode("a", ranges=ranges, precision=precision)
 

@@ -17,8 +17,8 @@ import numpy as np
 import pytest
 
 from api.child import run_child
-from bge_micro import SentenceTransformer, _core, runtime
-from bge_micro.engine import Engine
+from bge_micro import Plan, SentenceTransformer, _core, runtime
+from bge_micro.pipeline import Pipeline
 
 linux_only = pytest.mark.skipif(sys.platform != "linux", reason="reads Linux's /proc")
 
@@ -215,14 +215,14 @@ def test_other_threads_run_while_the_core_computes(
     model: SentenceTransformer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     times: list[float] = []
-    run = Engine._run
+    run = Pipeline._encode
 
     def timed(*args: Any, **options: Any) -> None:
         times.append(time.monotonic())
         run(*args, **options)
         times.append(time.monotonic())
 
-    monkeypatch.setattr(Engine, "_run", timed)
+    monkeypatch.setattr(Pipeline, "_encode", timed)
     texts = ["a long text of many words " * 60] * 20
     worker = threading.Thread(target=model.encode, args=(texts,), kwargs={"threads": 1})
     ticks = []
@@ -270,13 +270,13 @@ def test_when_no_thread_can_be_started(parallelism: str) -> None:
 
 def test_threads_of_a_call(model: SentenceTransformer, monkeypatch: pytest.MonkeyPatch) -> None:
     seen = []
-    run = Engine._run
+    run = Pipeline._encode
 
-    def spy(self: Engine, batch: Any, form: Any, threads: int, **outputs: Any) -> None:
-        seen.append(threads)
-        run(self, batch, form, threads, **outputs)
+    def spy(self: Pipeline, batch: Any, plan: Plan, *outputs: Any) -> None:
+        seen.append(plan.threads)
+        run(self, batch, plan, *outputs)
 
-    monkeypatch.setattr(Engine, "_run", spy)
+    monkeypatch.setattr(Pipeline, "_encode", spy)
     model.encode("a")
     model.encode("a", threads=1)
     model.encode(["a"], threads=3, output_value="token_embeddings")

@@ -54,8 +54,23 @@ def tiny_tensors() -> Tensors:
     return tensors
 
 
-def write_tiny_model(folder: Path, tensors: Tensors | None = None) -> Path:
-    """Write a model folder with mean pooling; return the folder."""
+def write_tiny_model(
+    folder: Path,
+    tensors: Tensors | None = None,
+    *,
+    normalize: bool = False,
+    include_prompt: bool = True,
+    **settings: Any,
+) -> Path:
+    """Write a model folder with mean pooling; return the folder.
+
+    Args:
+        folder: Where to.
+        tensors: The weights; random ones if not given.
+        normalize: Whether a Normalize module follows the pooling.
+        include_prompt: Whether the pooling takes a prompt's tokens in.
+        **settings: Further fields of config_sentence_transformers.json.
+    """
     (folder / "1_Pooling").mkdir(parents=True)
     modules = [
         {"idx": 0, "name": "0", "path": "", "type": "sentence_transformers.models.Transformer"},
@@ -66,13 +81,23 @@ def write_tiny_model(folder: Path, tensors: Tensors | None = None) -> Path:
             "type": "sentence_transformers.models.Pooling",
         },
     ]
-    pooling = {"word_embedding_dimension": CONFIG.hidden, "pooling_mode_mean_tokens": True}
-    prompts = {"prompts": {"query": "a b ", "document": "c "}}
+    if normalize:
+        (folder / "2_Normalize").mkdir()
+        kind = "sentence_transformers.models.Normalize"
+        modules.append({"idx": 2, "name": "2", "path": "2_Normalize", "type": kind})
+    pooling = {
+        "word_embedding_dimension": CONFIG.hidden,
+        "pooling_mode_mean_tokens": True,
+        "include_prompt": include_prompt,
+    }
     for name, value in {
         "config.json": CONFIG.to_bert_config(),
         "modules.json": modules,
         "1_Pooling/config.json": pooling,
-        "config_sentence_transformers.json": prompts,
+        "config_sentence_transformers.json": {
+            "prompts": {"query": "a b ", "document": "c "},
+            **settings,
+        },
     }.items():
         (folder / name).write_text(json.dumps(value), encoding="utf-8")
     build_wordpiece_tokenizer(VOCAB).save(str(folder / "tokenizer.json"))

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 from bge_micro import SentenceTransformer
+from bge_micro.checkpoint import bundled_folder
 from bge_micro.vector_files import FORMATS, Block, Layout
 
 from .conftest import Run
@@ -78,8 +79,8 @@ def test_format_wins_over_ending(run: Run, tmp_path: Path) -> None:
     assert json.loads((tmp_path / "v.npy").read_text())["index"] == 0
 
 
-def test_model_and_arithmetic(run: Run, tmp_path: Path, model: SentenceTransformer) -> None:
-    folder = str(model._engine.checkpoint.folder)
+def test_model_and_arithmetic(run: Run, tmp_path: Path) -> None:
+    folder = str(bundled_folder())
     options = ("--model", folder, "--compute-type", "float32", "--threads", "1")
     assert run("embed", *TEXTS, *options, "-o", "v.npy").code == 0
     expected = SentenceTransformer(compute_type="float32").encode(TEXTS)

@@ -9,9 +9,8 @@ import numpy as np
 import pytest
 
 import bge_micro
-from bge_micro import SentenceTransformer, __version__, engine, inputs, outputs
-from bge_micro.checkpoint import modules, side_file
-from bge_micro.cli import convert, embed, main, parser
+from bge_micro import SentenceTransformer, __version__
+from bge_micro.cli import main
 
 from .conftest import Run
 
@@ -132,14 +131,6 @@ def test_environment_that_makes_no_sense(run: Run, monkeypatch: pytest.MonkeyPat
         result = run(*argv)
         assert result.code == 1
         assert result.err.startswith("bge-micro: error: BGE_MICRO_ISA is 'z80'; this build has ")
-
-
-def test_names_are_those_of_the_library() -> None:
-    assert parser.COMPUTE_TYPES == engine.COMPUTE_TYPES == side_file.COMPUTE_TYPES
-    assert parser.TRUNCATIONS == engine.TRUNCATIONS
-    assert parser.ERRORS == inputs.ERRORS
-    assert tuple(outputs.PRECISIONS) == embed.PRECISIONS
-    assert convert.POOLINGS == modules.POOLINGS
 
 
 def test_entry_point() -> None:

@@ -1,6 +1,6 @@
 """Texts: the ids are those of Hugging Face's tokenizer, whatever the text, limit and prompt.
 
-The vocabulary is small and limits are low, so that most texts are cut and read in pieces.
+The vocabulary is small and limits are low, so that most texts are cut and read in chunks.
 """
 
 from __future__ import annotations

@@ -22,11 +22,12 @@ def load(name):
     spec.loader.exec_module(module)
     return module
 
-from bge_micro import SentenceTransformer, _core
+from bge_micro import _core
+from bge_micro.checkpoint import bundled_folder, load_folder
 
 openmp = load(sys.argv[1])
 assert openmp.parallel_backend == "openmp" and _core.parallel_backend == "pool"
-checkpoint = SentenceTransformer()._engine.checkpoint
+checkpoint = load_folder(bundled_folder(), mmap=True)
 lengths = [2, 3, 17, 64, 130, 512, 40, 9]
 ids = np.random.default_rng(0).integers(0, 30000, sum(lengths)).astype(np.int32)
 offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)

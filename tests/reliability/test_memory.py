@@ -192,7 +192,8 @@ def test_nothing_grows_in_the_long_run(what: str) -> None:
 STARVED = """
     import json, resource
     import numpy as np
-    from bge_micro import SentenceTransformer, _core
+    from bge_micro import _core
+    from bge_micro.checkpoint import bundled_folder, load_folder
 
     def address_space():
         with open("/proc/self/statm") as file:
@@ -210,8 +211,9 @@ STARVED = """
         return "equal" if result == expected else "other vectors"
 
     soft, hard = resource.getrlimit(resource.RLIMIT_AS)
-    engine = SentenceTransformer()._engine
-    core, config, tensors = engine._core, engine.checkpoint.config, engine.checkpoint.tensors
+    checkpoint = load_folder(bundled_folder(), mmap=True)
+    config, tensors = checkpoint.config, checkpoint.tensors
+    core = _core.Engine(config, tensors, "int8")
     lengths = [2, 300, 17, 512]
     ids = np.random.default_rng(0).integers(0, 30000, sum(lengths)).astype(np.int32)
     offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)

@@ -182,7 +182,7 @@ def test_a_failing_engine_says_so(
     def fail(*arguments: object) -> object:
         raise MemoryError(SECRET)
 
-    monkeypatch.setattr(server.service.encoder, "encode", fail)
+    monkeypatch.setattr(server.service.transformer, "run", fail)
     answer = client.post("/v1/embeddings", json={"input": SECRET})
     assert answer.status_code == 500
     assert answer.json()["error"]["type"] == "server_error"
@@ -196,7 +196,7 @@ def test_a_failing_handler_says_so(
     def fail(*arguments: object, **options: object) -> object:
         raise KeyError(SECRET)
 
-    monkeypatch.setattr(server.service.encoder, "tokens", fail)
+    monkeypatch.setattr("bge_micro.server.tei_api.list_tokens", fail)
     answer = client.post("/tokenize", json={"inputs": SECRET})
     assert answer.status_code == 500
     assert SECRET not in answer.text

@@ -4,41 +4,41 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager
+from copy import copy
 
 import numpy as np
 import pytest
 
-from bge_micro import SentenceTransformer
-from bge_micro.outputs import VectorForm
-from bge_micro.server.encoder import Encoder, Kind
+from bge_micro import Encoded, Plan, SentenceTransformer
 from bge_micro.server.engine_thread import EngineThread
 from bge_micro.server.errors import InputError, OverloadedError, UnavailableError
 
 from .servers import PATIENCE
 
-FORM = VectorForm(384, True, "float32")
-TEXTS = Kind(FORM, "", are_ids=False)
+
+@pytest.fixture(scope="module")
+def plan(model: SentenceTransformer) -> Plan:
+    return model.plan(normalize_embeddings=True)
 
 
 class Gate:
-    """An encoder whose calls can be held up, and are kept account of."""
+    """A model whose runs can be held up, and are kept account of."""
 
     def __init__(self, model: SentenceTransformer) -> None:
-        self.encoder = Encoder(model)
+        self.model = copy(model)
         self.batches: list[int] = []
         self.entered = threading.Event()
         self.open = threading.Event()
-        encode = self.encoder.encode
 
-        def held(batch: object, form: object) -> object:
-            self.batches.append(len(batch.truncated))  # type: ignore[attr-defined]
+        def held(rows: Sequence[str], plan: Plan) -> Encoded:
+            self.batches.append(len(rows))
             self.entered.set()
             assert self.open.wait(PATIENCE)
-            return encode(batch, form)  # type: ignore[arg-type]
+            return model.run(rows, plan)
 
-        self.encoder.encode = held  # type: ignore[method-assign, assignment]
+        self.model.run = held  # type: ignore[method-assign, assignment]
 
     async def until_busy(self) -> None:
         await asyncio.to_thread(self.entered.wait, PATIENCE)
@@ -46,7 +46,7 @@ class Gate:
 
 @contextmanager
 def started(gate: Gate, queue_texts: int = 10_000) -> Iterator[EngineThread]:
-    engine = EngineThread(gate.encoder, queue_texts, lambda texts: None)
+    engine = EngineThread(gate.model, queue_texts, lambda texts: None)
     engine.start()
     try:
         yield engine
@@ -65,15 +65,17 @@ def run(work: Callable[[], Awaitable[None]]) -> None:
     asyncio.run(asyncio.wait_for(work(), PATIENCE))  # type: ignore[arg-type]
 
 
-def test_what_came_meanwhile_runs_together(gate: Gate, model: SentenceTransformer) -> None:
+def test_what_came_meanwhile_runs_together(
+    gate: Gate, model: SentenceTransformer, plan: Plan
+) -> None:
     texts = [f"text {number}" for number in range(20)]
 
     async def work() -> None:
         with started(gate) as engine:
-            first = asyncio.create_task(engine.embed(["first"], TEXTS, truncate=False))
+            first = asyncio.create_task(engine.embed(["first"], plan, truncate=False))
             await gate.until_busy()
             rest = [
-                asyncio.create_task(engine.embed([text], TEXTS, truncate=False)) for text in texts
+                asyncio.create_task(engine.embed([text], plan, truncate=False)) for text in texts
             ]
             await asyncio.sleep(0)
             assert engine.waiting_texts == 21
@@ -88,28 +90,32 @@ def test_what_came_meanwhile_runs_together(gate: Gate, model: SentenceTransforme
     assert gate.batches == [1, 20]
 
 
-def test_forms_do_not_mix(gate: Gate, model: SentenceTransformer) -> None:
-    kinds = [TEXTS, Kind(VectorForm(8, False, "float32"), "", False), Kind(FORM, "find: ", False)]
+def test_plans_do_not_mix(gate: Gate, model: SentenceTransformer, plan: Plan) -> None:
+    plans = [
+        plan,
+        model.plan(truncate_dim=8),
+        model.plan(normalize_embeddings=True, prompt="find: "),
+    ]
 
     async def work() -> None:
         with started(gate) as engine:
             gate.open.set()
             answers = await asyncio.gather(
-                *(engine.embed(["a", "b"], kind, truncate=False) for kind in kinds * 5)
+                *(engine.embed(["a", "b"], plan, truncate=False) for plan in plans * 5)
             )
-        for answer, kind in zip(answers, kinds * 5, strict=True):
+        for answer, plan in zip(answers, plans * 5, strict=True):
             expected = model.encode(
                 ["a", "b"],
-                normalize_embeddings=kind.form.normalize,
-                truncate_dim=kind.form.dimensions,
-                prompt=kind.prefix,
+                normalize_embeddings=plan.normalize,
+                truncate_dim=plan.dimensions,
+                prompt=plan.prompt,
             )
             assert answer.vectors.tobytes() == expected.tobytes()
 
     run(work)
 
 
-def test_a_small_request_does_not_wait_for_a_large_one(gate: Gate) -> None:
+def test_a_small_request_does_not_wait_for_a_large_one(gate: Gate, plan: Plan) -> None:
     large = ["some words of a text " * 10] * 400
     done: list[str] = []
 
@@ -117,7 +123,7 @@ def test_a_small_request_does_not_wait_for_a_large_one(gate: Gate) -> None:
         with started(gate) as engine:
 
             async def ask(name: str, texts: list[str]) -> None:
-                await engine.embed(texts, TEXTS, truncate=False)
+                await engine.embed(texts, plan, truncate=False)
                 done.append(name)
 
             first = asyncio.create_task(ask("large", large))
@@ -133,17 +139,17 @@ def test_a_small_request_does_not_wait_for_a_large_one(gate: Gate) -> None:
     assert sum(gate.batches) == 401
 
 
-def test_a_large_request_is_not_starved(gate: Gate, model: SentenceTransformer) -> None:
+def test_a_large_request_is_not_starved(gate: Gate, model: SentenceTransformer, plan: Plan) -> None:
     texts = [f"some words of text {number} " * 10 for number in range(300)]
 
     async def work() -> None:
         with started(gate) as engine:
             gate.open.set()
-            large = asyncio.create_task(engine.embed(texts, TEXTS, truncate=False))
+            large = asyncio.create_task(engine.embed(texts, plan, truncate=False))
 
             async def flood() -> None:
                 while not large.done():
-                    await engine.embed(["small"] * 50, TEXTS, truncate=False)
+                    await engine.embed(["small"] * 50, plan, truncate=False)
 
             await asyncio.gather(*(flood() for _ in range(8)))
             vectors = (await large).vectors
@@ -152,36 +158,34 @@ def test_a_large_request_is_not_starved(gate: Gate, model: SentenceTransformer) 
     run(work)
 
 
-def test_a_full_queue_refuses(gate: Gate) -> None:
+def test_a_full_queue_refuses(gate: Gate, plan: Plan) -> None:
     async def work() -> None:
         with started(gate, queue_texts=3) as engine:
             # Alone, a request is served whatever the queue's size.
-            first = asyncio.create_task(engine.embed(["a"] * 2, TEXTS, truncate=False))
+            first = asyncio.create_task(engine.embed(["a"] * 2, plan, truncate=False))
             await gate.until_busy()
-            second = asyncio.create_task(engine.embed(["b"], TEXTS, truncate=False))
+            second = asyncio.create_task(engine.embed(["b"], plan, truncate=False))
             await asyncio.sleep(0)
             with pytest.raises(OverloadedError) as full:
-                await engine.embed(["c"], TEXTS, truncate=False)
+                await engine.embed(["c"], plan, truncate=False)
             assert full.value.status == 429
             assert full.value.headers == {"Retry-After": "1"}
             gate.open.set()
             await asyncio.gather(first, second)
-            await engine.embed(["c"] * 5, TEXTS, truncate=False)
+            await engine.embed(["c"] * 5, plan, truncate=False)
 
     run(work)
 
 
-def test_one_bad_request_spoils_no_other(gate: Gate) -> None:
-    ids = Kind(FORM, "", are_ids=True)
-
+def test_one_bad_request_spoils_no_other(gate: Gate, plan: Plan) -> None:
     async def work() -> None:
         with started(gate) as engine:
             gate.open.set()
             bad, good, long, fine = await asyncio.gather(
-                engine.embed([[101, 7592, 102], [40_000]], ids, truncate=False),
-                engine.embed([[101, 7592, 102]], ids, truncate=False),
-                engine.embed(["a", "word " * 600], TEXTS, truncate=False),
-                engine.embed(["hello"], TEXTS, truncate=False),
+                engine.embed([[101, 7592, 102], [40_000]], plan, are_ids=True, truncate=False),
+                engine.embed([[101, 7592, 102]], plan, are_ids=True, truncate=False),
+                engine.embed(["a", "word " * 600], plan, truncate=False),
+                engine.embed(["hello"], plan, truncate=False),
                 return_exceptions=True,
             )
         assert isinstance(bad, InputError)
@@ -193,29 +197,29 @@ def test_one_bad_request_spoils_no_other(gate: Gate) -> None:
     run(work)
 
 
-def test_what_is_cancelled_is_forgotten(gate: Gate) -> None:
+def test_what_is_cancelled_is_forgotten(gate: Gate, plan: Plan) -> None:
     async def work() -> None:
         with started(gate) as engine:
-            first = asyncio.create_task(engine.embed(["a"], TEXTS, truncate=False))
+            first = asyncio.create_task(engine.embed(["a"], plan, truncate=False))
             await gate.until_busy()
-            second = asyncio.create_task(engine.embed(["b"] * 7, TEXTS, truncate=False))
+            second = asyncio.create_task(engine.embed(["b"] * 7, plan, truncate=False))
             await asyncio.sleep(0)
             first.cancel()  # while it is in the engine
             second.cancel()  # while it waits
             await asyncio.gather(first, second, return_exceptions=True)
             gate.open.set()
-            assert (await engine.embed(["c"], TEXTS, truncate=False)).tokens == 3
+            assert (await engine.embed(["c"], plan, truncate=False)).tokens == 3
             assert engine.waiting_texts == 0
 
     run(work)
     assert gate.batches == [1, 1]
 
 
-def test_stopping_finishes_what_was_taken(gate: Gate) -> None:
+def test_stopping_finishes_what_was_taken(gate: Gate, plan: Plan) -> None:
     async def work() -> None:
         with started(gate) as engine:
             taken = [
-                asyncio.create_task(engine.embed([f"{n}"] * 3, TEXTS, truncate=False))
+                asyncio.create_task(engine.embed([f"{n}"] * 3, plan, truncate=False))
                 for n in range(10)
             ]
             await gate.until_busy()
@@ -223,7 +227,7 @@ def test_stopping_finishes_what_was_taken(gate: Gate) -> None:
             while engine.alive:
                 await asyncio.sleep(0.01)
             with pytest.raises(UnavailableError):
-                await engine.embed(["late"], TEXTS, truncate=False)
+                await engine.embed(["late"], plan, truncate=False)
             gate.open.set()
             answers = await asyncio.gather(*taken)
             await stopping

@@ -44,15 +44,15 @@ SETTINGS = {
 
 @settings(max_examples=300, deadline=None)
 @given(text=texts, size=st.sampled_from([1, 2, 8, 40, 200]), name=st.sampled_from(list(SETTINGS)))
-def test_the_pieces_have_the_tokens_of_the_text(text: str, size: int, name: str) -> None:
+def test_the_chunks_have_the_tokens_of_the_text(text: str, size: int, name: str) -> None:
     tokenizer = SETTINGS[name]
     cutter = Cutter.for_tokenizer(tokenizer)
     assert cutter is not None
     ids: list[int] = []
-    for piece, repeated in cutter.pieces(text, size):
-        piece_ids = tokenizer.encode(replace_surrogates(piece), add_special_tokens=False).ids
-        assert len(piece_ids) >= repeated
-        ids += piece_ids[repeated:]
+    for chunk, repeated in cutter.chunks(text, size):
+        chunk_ids = tokenizer.encode(replace_surrogates(chunk), add_special_tokens=False).ids
+        assert len(chunk_ids) >= repeated
+        ids += chunk_ids[repeated:]
     assert ids == tokenizer.encode(replace_surrogates(text), add_special_tokens=False).ids
 
 
@@ -78,7 +78,7 @@ def test_the_pieces_have_the_tokens_of_the_text(text: str, size: int, name: str)
 def test_cuts_are_found_soon(unit: str, longest: int) -> None:
     cutter = Cutter.for_tokenizer(SETTINGS["uncased"])
     assert cutter is not None
-    first, _ = next(cutter.pieces(unit * 1000, 8), ("", 0))
+    first, _ = next(cutter.chunks(unit * 1000, 8), ("", 0))
     assert len(first) <= longest
 
 
@@ -103,7 +103,7 @@ def test_other_characters_are_not_cut_after(character: str) -> None:
     cutter = Cutter.for_tokenizer(SETTINGS["uncased"])
     assert cutter is not None
     text = f"ab{character}cd" * 5
-    assert list(cutter.pieces(text, 1)) == [(text, 0)]
+    assert list(cutter.chunks(text, 1)) == [(text, 0)]
 
 
 def _with_token(content: str, **options: bool) -> tokenizers.Tokenizer:
@@ -150,8 +150,8 @@ def test_further_added_tokens_are_never_cut(content: str) -> None:
     text = (content * 3 + "ab" + content[:-1] + content + "." + content[1:]) * 20
     for size in range(1, 30):
         ids: list[int] = []
-        for piece, repeated in cutter.pieces(text, size):
-            ids += tokenizer.encode(piece, add_special_tokens=False).ids[repeated:]
+        for chunk, repeated in cutter.chunks(text, size):
+            ids += tokenizer.encode(chunk, add_special_tokens=False).ids[repeated:]
         assert ids == tokenizer.encode(text, add_special_tokens=False).ids
 
 
@@ -169,8 +169,8 @@ def test_windows_that_may_not_be_cut(text: str) -> None:
     cutter = Cutter.for_tokenizer(tokenizer)
     assert cutter is not None
     ids: list[int] = []
-    for piece, repeated in cutter.pieces(text, 1):
-        ids += tokenizer.encode(piece, add_special_tokens=False).ids[repeated:]
+    for chunk, repeated in cutter.chunks(text, 1):
+        ids += tokenizer.encode(chunk, add_special_tokens=False).ids[repeated:]
     assert ids == tokenizer.encode(text, add_special_tokens=False).ids
 
 

@@ -7,9 +7,7 @@ from typing import Any, NamedTuple
 
 from bge_micro.checkpoint.errors import CheckpointError
 from bge_micro.checkpoint.json_file import json_type, read_json, read_json_object
-
-POOLINGS = ("mean", "cls", "max", "mean_sqrt_len_tokens")
-SIMILARITY_FUNCTIONS = ("cosine", "dot", "euclidean", "manhattan")
+from bge_micro.choices import POOLINGS, SIMILARITY_FUNCTIONS
 
 # Before 5.4 each mode had its own boolean in 1_Pooling/config.json.
 _POOLING_FLAGS = {

@@ -7,11 +7,10 @@ from typing import Any, NamedTuple
 
 from bge_micro.checkpoint.errors import CheckpointError
 from bge_micro.checkpoint.json_file import read_json_object
+from bge_micro.choices import COMPUTE_TYPES
 
 SIDE_FILE_NAME = "bge_micro.json"
 FORMAT_VERSION = 1
-
-COMPUTE_TYPES = ("int8", "float32")
 
 
 class SideFile(NamedTuple):

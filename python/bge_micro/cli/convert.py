@@ -6,11 +6,9 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from bge_micro.cli.parser import COMPUTE_TYPES, UsageError
+from bge_micro.choices import COMPUTE_TYPES, POOLINGS
+from bge_micro.cli.parser import UsageError
 from bge_micro.cli.texts import read_calibration_texts
-
-# As the library's, for the same reason as those in parser.py.
-POOLINGS = ("mean", "cls", "max", "mean_sqrt_len_tokens")
 
 _FOR_EXPORTS = ("vocab", "offsets", "official")
 _FOR_FILES = ("pooling", "normalize", "max_seq_length")

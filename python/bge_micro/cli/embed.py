@@ -9,6 +9,7 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from bge_micro.choices import FILE_FORMATS, PRECISIONS
 from bge_micro.cli.encoding import Truncated, encode_blocks, load_model, warn
 from bge_micro.cli.own_input import refuse_own_input
 from bge_micro.cli.parser import UsageError, add_model_options, add_text_options, positive
@@ -20,12 +21,7 @@ if TYPE_CHECKING:
     from bge_micro import SentenceTransformer
     from bge_micro.vector_files import Block, VectorFormat
 
-# As the library's, for the same reason as those in parser.py.
-PRECISIONS = ("float32", "int8", "uint8", "binary", "ubinary")
-
-FORMATS = ("npy", "npz", "jsonl", "parquet", "safetensors")
-
-_ENDINGS = {f".{name}": name for name in FORMATS} | {".ndjson": "jsonl"}
+_ENDINGS = {f".{name}": name for name in FILE_FORMATS} | {".ndjson": "jsonl"}
 _WITH_TEXT = ("jsonl", "parquet")
 
 
@@ -46,7 +42,9 @@ def add_command(commands: argparse._SubParsersAction[Any]) -> None:
         help="write FILE.npy, .npz, .safetensors, .parquet or .jsonl; it appears only when it is "
         "complete; npz, safetensors and parquet name the vectors' space too",
     )
-    group.add_argument("--format", choices=FORMATS, help="write this, whatever the file's ending")
+    group.add_argument(
+        "--format", choices=FILE_FORMATS, help="write this, whatever the file's ending"
+    )
     group.add_argument(
         "--resume",
         action="store_true",

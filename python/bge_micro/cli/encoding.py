@@ -60,16 +60,17 @@ def encode_blocks(
         arguments: As made by the options of `parser.add_text_options`.
         blocks: The blocks of `texts` that are to be encoded; None for all.
         truncated: Account of texts that are too long, to be carried on.
-        **options: For `SentenceTransformer.encode`.
+        **options: For `SentenceTransformer.plan`.
 
     Raises:
         ValueError: A row is bad, or too long, and is not to be tolerated.
     """
+    plan = model.plan(truncation="silent", **options)
     found = truncated or Truncated()
     for block in texts.blocks(arguments.batch_size) if blocks is None else blocks:
-        rows = [row.text for row in block]
+        encoded = model.run([row.text for row in block], plan)
         if arguments.truncation != "silent":
-            long = model.count_tokens(rows).truncated.nonzero()[0].tolist()
+            long = encoded.truncated.nonzero()[0].tolist()
             found.count += len(long)
             found.places += [block[row].place for row in long][: _NAMED - len(found.places)]
         if found.count and arguments.truncation == "error":
@@ -77,7 +78,7 @@ def encode_blocks(
                 f"{_describe(model, texts, found)}; split them, or let --truncation warn or silent "
                 "use their beginnings."
             )
-        yield block, model.encode(rows, truncation="silent", **options)
+        yield block, encoded.vectors
     if found.count:
         warn(f"{_describe(model, texts, found)}; only their beginnings were used.")
     if texts.bad:

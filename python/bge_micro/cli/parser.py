@@ -6,12 +6,7 @@ import argparse
 from typing import Any, NoReturn
 
 from bge_micro import __version__
-
-# Names that the library checks too. They stand here once more so that help needs no NumPy; a test
-# compares them.
-COMPUTE_TYPES = ("int8", "float32")
-TRUNCATIONS = ("silent", "warn", "error")
-ERRORS = ("strict", "replace", "skip")
+from bge_micro.choices import COMPUTE_TYPES, ERRORS, TRUNCATIONS
 
 INPUT_FORMATS = ("auto", "text", "jsonl", "csv", "tsv", "parquet")
 

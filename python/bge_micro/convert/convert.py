@@ -13,10 +13,10 @@ from numpy.typing import NDArray
 
 from bge_micro.checkpoint.config import EncoderConfig
 from bge_micro.checkpoint.folder import Checkpoint, load_folder
-from bge_micro.checkpoint.modules import POOLINGS, ModelSettings
-from bge_micro.checkpoint.side_file import COMPUTE_TYPES
+from bge_micro.checkpoint.modules import ModelSettings
 from bge_micro.checkpoint.tensors import WORDS, Tensors
 from bge_micro.checkpoint.tokenizer_files import TOKENIZER_NAME
+from bge_micro.choices import COMPUTE_TYPES, POOLINGS
 from bge_micro.convert.folder_writer import FolderContents, write_folder
 from bge_micro.convert.provenance import license_of, readme, source_of
 from bge_micro.quantize import dequantize_checkpoint, quantize_checkpoint

@@ -30,7 +30,7 @@ def write_onnx(
         file: Where to.
         tensors: All tensors in floats, under their BERT names.
         config: The sizes.
-        pooling: One of `checkpoint.modules.POOLINGS`.
+        pooling: One of `choices.POOLINGS`.
         normalize: Whether sentence embeddings are brought to unit length.
 
     Raises:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from bge_micro.inputs import check_errors_option, read_texts
+from bge_micro.inputs import read_texts
 from bge_micro.search.saved import SavedIndex, SavedIndexError, new_index, open_index
 from bge_micro.search.top_k import top_k
 
@@ -87,12 +87,13 @@ class Index:
             TypeError: A row is not a string (strict).
             ValueError: A row is missing (strict), or would be skipped.
         """
-        errors = check_errors_option(errors or self.model.errors)
-        rows = list(read_texts(texts, errors).rows)
-        if errors == "skip":
-            count = len(read_texts(texts, "replace").rows)
-            if len(rows) != count:
-                raise ValueError(f"{count} texts gave {len(rows)} vectors: errors is 'skip'.")
+        given = read_texts(texts, errors or self.model.errors)
+        if given.skipped:
+            count = len(given.rows)
+            raise ValueError(
+                f"{count + given.skipped} texts gave {count} vectors: errors is 'skip'."
+            )
+        rows = list(given.rows)
         vectors = self.model.encode_document(rows, **self._options, **options)
         self._blocks.append(vectors)
         if not isinstance(self.texts, list):  # lines of a saved index

@@ -8,8 +8,9 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from bge_micro import _core
+from bge_micro.choices import PRECISIONS, check_choice
 from bge_micro.options import check_positive
-from bge_micro.outputs import PRECISIONS, check_precision
+from bge_micro.plan import DTYPES
 from bge_micro.runtime import choose_isa, choose_threads
 
 METRICS = ("cosine", "dot")
@@ -88,7 +89,7 @@ def _precision_of(array: NDArray[Any]) -> str:
 
 def _matrix(name: str, array: NDArray[Any], precision: str) -> NDArray[Any]:
     """Return vectors as the core takes them: a matrix in C order, of the precision's dtype."""
-    dtype = PRECISIONS[check_precision(precision)]
+    dtype = DTYPES[check_choice("precision", precision, PRECISIONS)]
     if array.ndim != 2:
         raise ValueError(f"{name}: {array.ndim} dimensions, expected 2.")
     if precision == "float32" and array.dtype.kind == "f":

@@ -3,7 +3,7 @@
 app        routes; every request's way through key, body, handler and errors
 openai_api, tei_api, site   the handlers
 engine_thread   the one thread that encodes, all that has arrived together
-encoder    rows to vectors, over the engine of a loaded model
+tokens     token ids that clients send, and tokens that they are shown
 fields, body, errors   what a request may hold, and what is said when it does not
 access     who may ask; log lines and metrics about each request, never about its texts
 run, connection   the process: socket, signals, uvicorn; limits to what a client can hold

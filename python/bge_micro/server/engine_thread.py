@@ -17,7 +17,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bge_micro.server.encoder import Encoder, Kind
+from bge_micro import SentenceTransformer
+from bge_micro.plan import Plan
 from bge_micro.server.errors import (
     TRY_AGAIN,
     InputError,
@@ -27,6 +28,7 @@ from bge_micro.server.errors import (
     UnavailableError,
 )
 from bge_micro.server.logs import place_of
+from bge_micro.server.tokens import check_ids
 
 # Characters of a turn: some 4,000 tokens, which is more than a batch needs to be as fast as it
 # gets, and takes some 0.2 s on two cores, for which a request may have to wait.
@@ -59,7 +61,8 @@ class _Job:
     """A request's rows on their way. Only one thread at a time has it."""
 
     rows: Sequence[Any]
-    kind: Kind
+    are_ids: bool
+    plan: Plan
     truncate: bool
     answer: asyncio.Future[Embedded]
     blocks: list[NDArray[np.float32]] = field(default_factory=list)
@@ -74,7 +77,7 @@ class _Job:
 
     def part(self, room: int) -> tuple[slice, int]:
         """Return the next rows, as many as there is room for but at least one, and their size."""
-        weight = _ID_CHARACTERS if self.kind.are_ids else 1
+        weight = _ID_CHARACTERS if self.are_ids else 1
         stop = self.done
         size = 0
         while stop < len(self.rows) and size < room:
@@ -87,16 +90,16 @@ class EngineThread:
     """Encodes the rows of requests. Its methods are for the event loop, which they never block."""
 
     def __init__(
-        self, encoder: Encoder, queue_texts: int, on_batch: Callable[[int], object]
+        self, model: SentenceTransformer, queue_texts: int, on_batch: Callable[[int], object]
     ) -> None:
         """Prepare; `start` starts it.
 
         Args:
-            encoder: The model.
+            model: The model, whose settings must stay.
             queue_texts: The most texts that wait or are worked on.
             on_batch: Called with the number of texts of each call of the core, in the thread.
         """
-        self._encoder = encoder
+        self._model = model
         self._queue_texts = queue_texts
         self._on_batch = on_batch
         self._arrival = threading.Condition()
@@ -127,12 +130,15 @@ class EngineThread:
             self._arrival.notify()
         self._thread.join()
 
-    async def embed(self, rows: Sequence[Any], kind: Kind, *, truncate: bool) -> Embedded:
+    async def embed(
+        self, rows: Sequence[Any], plan: Plan, *, are_ids: bool = False, truncate: bool
+    ) -> Embedded:
         """Encode rows.
 
         Args:
             rows: n texts, or lists of token ids.
-            kind: What they are and what is wanted.
+            plan: How they become vectors; its truncation is "silent".
+            are_ids: Whether they are token ids.
             truncate: Whether texts with too many tokens are used up to the limit.
 
         Raises:
@@ -141,7 +147,7 @@ class EngineThread:
             InputError: A row has too many tokens, or is no list of token ids.
         """
         loop = asyncio.get_running_loop()
-        job = _Job(rows, kind, truncate, loop.create_future())
+        job = _Job(rows, are_ids, plan, truncate, loop.create_future())
         with self._arrival:
             if not self.alive:
                 raise UnavailableError("the server is about to stop")
@@ -157,12 +163,12 @@ class EngineThread:
 
     def _work(self) -> None:
         while turn := self._next_turn():
-            groups: dict[Kind, list[tuple[_Job, slice]]] = {}
+            groups: dict[tuple[Plan, bool], list[tuple[_Job, slice]]] = {}
             for job, rows in turn:
-                groups.setdefault(job.kind, []).append((job, rows))
-            for kind, parts in groups.items():
+                groups.setdefault((job.plan, job.are_ids), []).append((job, rows))
+            for (plan, are_ids), parts in groups.items():
                 try:
-                    self._encode(kind, parts)
+                    self._encode(plan, parts, are_ids=are_ids)
                 except Exception as error:
                     _log.error("engine failed", extra={"fields": place_of(error)})
                     for job, _ in parts:
@@ -196,26 +202,26 @@ class EngineThread:
             self._texts -= len(job.rows)
         return self._waiting
 
-    def _encode(self, kind: Kind, parts: list[tuple[_Job, slice]]) -> None:
-        if kind.are_ids:
+    def _encode(self, plan: Plan, parts: list[tuple[_Job, slice]], *, are_ids: bool) -> None:
+        if are_ids:
             parts = [part for part in parts if self._check_ids(*part)]
             if not parts:
                 return
-        batch = self._encoder.batch_of([row for job, rows in parts for row in job.rows[rows]], kind)
-        vectors = self._encoder.encode(batch, kind.form)
-        self._on_batch(len(vectors))
+        encoded = self._model.run([row for job, rows in parts for row in job.rows[rows]], plan)
+        vectors, tokens, all_truncated = encoded.vectors, encoded.token_counts, encoded.truncated
+        self._on_batch(len(tokens))
         start = 0
         for job, rows in parts:
             stop = start + rows.stop - rows.start
-            truncated = batch.truncated[start:stop]
+            truncated = all_truncated[start:stop]
             if truncated.any() and not job.truncate:
                 row = rows.start + int(truncated.argmax())
                 job.error = InputError(
-                    f"row {row} has more than {self._encoder.limit} tokens; split it, or use "
+                    f"row {row} has more than {plan.limit} tokens; split it, or use "
                     "its beginning: --auto-truncate, or truncate where a route has it"
                 )
             job.blocks.append(vectors[start:stop])
-            job.tokens += int(batch.offsets[stop] - batch.offsets[start])
+            job.tokens += int(tokens[start:stop].sum())
             job.truncated += int(truncated.sum())
             job.done = rows.stop
             start = stop
@@ -224,7 +230,7 @@ class EngineThread:
         """Replace a job's rows by arrays; False, and an error for the job, if they are no ids."""
         try:
             arrays = [
-                self._encoder.check_ids(row, rows.start + number)
+                check_ids(self._model, row, rows.start + number)
                 for number, row in enumerate(job.rows[rows])
             ]
         except InputError as error:

@@ -24,12 +24,11 @@ async def embeddings(service: Service, body: Any, note: dict[str, Any]) -> Respo
         fields.choice("encoding_format", ("float", "base64"))
     ]
     fields.text("user", "")
-    dimensions = fields.whole("dimensions", service.encoder.dimensions)
     embedded = await service.embed(
         fields.rows("input", service.limits.texts),
-        service.encoder.form(dimensions, normalize=True),
         note,
         prompt_name=fields.text("prompt_name", ""),
+        dimensions=fields.whole("dimensions", service.dimensions),
     )
 
     def element(index: int, vector: np.ndarray[Any, np.dtype[np.float32]]) -> bytes:

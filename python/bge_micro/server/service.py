@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
+import copy
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from bge_micro import SentenceTransformer, __version__
-from bge_micro.outputs import VectorForm
-from bge_micro.server.encoder import Encoder, Kind
 from bge_micro.server.engine_thread import Embedded, EngineThread
-from bge_micro.server.errors import UnknownModelError
+from bge_micro.server.errors import InputError, UnknownModelError
 from bge_micro.server.fields import Rows
 from bge_micro.server.held import HeldByClients
 from bge_micro.server.limits import Limits
@@ -64,16 +63,18 @@ class Service:
         self.limits = limits
         self.held = HeldByClients(limits)
         self.auto_truncate = auto_truncate
-        self.encoder = Encoder(model)
+        # A copy: what is set on the model later has no effect here.
+        self.transformer = copy.copy(model)
+        self.tokenizer = model.tokenizer
         self.model = ServedModel(
             tuple(names),
             model.space_id_of(normalize_embeddings=True),
-            self.encoder.pooling,
+            model.pooling,
             model.compute_type,
             model.isa,
             model.threads,
         )
-        self.engine = EngineThread(self.encoder, limits.queue_texts, self._on_batch)
+        self.engine = EngineThread(self.transformer, limits.queue_texts, self._on_batch)
         facts = {
             "version": __version__,
             "model": self.model.names[0],
@@ -92,34 +93,62 @@ class Service:
                 param="model",
             )
 
+    @property
+    def dimensions(self) -> int:
+        """Length of the vectors where a request does not say."""
+        return self.transformer.get_embedding_dimension()
+
+    def prompt(self, name: str) -> str:
+        """Return the prompt of a name, "" meaning the model's default.
+
+        Raises:
+            InputError: The model has no such prompt.
+        """
+        prompts = self.transformer.prompts
+        wanted = name or self.transformer.default_prompt_name
+        if wanted is None:
+            return ""
+        if wanted not in prompts:
+            known = ", ".join(map(repr, prompts)) or "none"
+            raise InputError(
+                f"prompt_name: the model has no such prompt; it has {known}", param="prompt_name"
+            )
+        return prompts[wanted]
+
     async def embed(
         self,
         rows: Rows,
-        form: VectorForm,
         note: dict[str, Any],
         *,
         prompt_name: str = "",
+        dimensions: int | None = None,
+        normalize: bool = True,
         truncate: bool | None = None,
     ) -> Embedded:
         """Encode a request's rows.
 
         Args:
             rows: Texts or token ids.
-            form: The form of the vectors.
             note: Takes numbers for the log.
-            prompt_name: Which prompt comes before each text; "" for the model's default.
+            prompt_name: Which prompt comes before each text; "" for the model's default. None
+                comes before token ids.
+            dimensions: Length to cut vectors to; None for the model's own.
+            normalize: Whether to bring them to unit length.
             truncate: Whether to use long texts up to the limit; None for the server's setting.
 
         Raises:
             RequestError: The rows, or the prompt, cannot be used, or too many are waiting.
         """
-        prefix = "" if rows.are_ids else self.encoder.prefix(prompt_name)
+        plan = self.transformer.plan(
+            prompt="" if rows.are_ids else self.prompt(prompt_name),
+            normalize_embeddings=normalize,
+            truncate_dim=dimensions,
+            truncation="silent",
+        )
         if truncate is None:
             truncate = self.auto_truncate
         note["texts"] = len(rows.rows)
-        embedded = await self.engine.embed(
-            rows.rows, Kind(form, prefix, rows.are_ids), truncate=truncate
-        )
+        embedded = await self.engine.embed(rows.rows, plan, are_ids=rows.are_ids, truncate=truncate)
         note["tokens"] = embedded.tokens
         if embedded.truncated:
             note["truncated"] = embedded.truncated

@@ -62,11 +62,11 @@ async def openapi(service: Service, request: Request) -> Response:
     )
     description["info"]["version"] = __version__
     schemas = description["components"]["schemas"]
-    encoder = service.encoder
-    schemas["Dimensions"]["maximum"] = encoder.dimensions
+    model = service.transformer
+    schemas["Dimensions"]["maximum"] = service.dimensions
     schemas["Texts"]["maxItems"] = schemas["TokenIdLists"]["maxItems"] = service.limits.texts
-    schemas["TokenIds"]["maxItems"] = encoder.limit
-    schemas["TokenIds"]["items"]["maximum"] = encoder.vocabulary - 1
+    schemas["TokenIds"]["maxItems"] = model.max_seq_length
+    schemas["TokenIds"]["items"]["maximum"] = model.vocab_size - 1
     schemas["ModelName"]["enum"] = [None, *service.model.names]
-    schemas["PromptName"]["enum"] = [None, *encoder.prompts]
+    schemas["PromptName"]["enum"] = [None, *model.prompts]
     return json_response(description)

@@ -15,6 +15,7 @@ from bge_micro.server.answers import as_numbers, json_response, vectors_response
 from bge_micro.server.errors import JSON, InputError
 from bge_micro.server.fields import Fields, Rows
 from bge_micro.server.service import Service
+from bge_micro.server.tokens import list_tokens
 from bge_micro.similarity import similarity as compare
 
 _EMBED = ("inputs", "truncate", "truncation_direction", "prompt_name", "normalize", "dimensions")
@@ -29,12 +30,12 @@ _MOST_CHARACTERS = 1 << 18
 async def embed(service: Service, body: Any, note: dict[str, Any]) -> Response:
     """POST /embed: a list of vectors, of unit length unless "normalize" is false."""
     fields = Fields(body, _EMBED)
-    dimensions = fields.whole("dimensions", service.encoder.dimensions)
     embedded = await service.embed(
         fields.rows("inputs", service.limits.texts),
-        service.encoder.form(dimensions, fields.flag("normalize", True)),
         note,
         prompt_name=fields.text("prompt_name", ""),
+        dimensions=fields.whole("dimensions", service.dimensions),
+        normalize=fields.flag("normalize", True),
         truncate=_truncate(service, fields),
     )
     return await vectors_response(embedded, b"[", lambda _, vector: as_numbers(vector), b"]")
@@ -49,7 +50,6 @@ async def similarity(service: Service, body: Any, note: dict[str, Any]) -> Respo
     sentences = inputs.texts("sentences", service.limits.texts)
     embedded = await service.embed(
         Rows([source, *sentences], are_ids=False),
-        service.encoder.form(None, normalize=True),
         note,
         prompt_name=parameters.text("prompt_name", ""),
         truncate=_truncate(service, parameters),
@@ -61,7 +61,7 @@ async def similarity(service: Service, body: Any, note: dict[str, Any]) -> Respo
 async def tokenize(service: Service, body: Any, note: dict[str, Any]) -> Response:
     """POST /tokenize: the tokens of each text, uncut; places count characters."""
     fields = Fields(body, _TOKENIZE)
-    prefix = service.encoder.prefix(fields.text("prompt_name", ""))
+    prefix = service.prompt(fields.text("prompt_name", ""))
     texts = [prefix + text for text in fields.texts("inputs", service.limits.texts)]
     special = fields.flag("add_special_tokens", True)
     note["texts"] = len(texts)
@@ -73,7 +73,9 @@ async def tokenize(service: Service, body: Any, note: dict[str, Any]) -> Respons
         )
 
     def write() -> bytes:
-        lists = [orjson.dumps(service.encoder.tokens(text, special=special)) for text in texts]
+        lists = [
+            orjson.dumps(list_tokens(service.tokenizer, text, special=special)) for text in texts
+        ]
         return b"[%b]" % b",".join(lists)
 
     answer = await asyncio.get_running_loop().run_in_executor(None, write)
@@ -90,8 +92,8 @@ async def info(service: Service, request: Request) -> Response:
             "model_dtype": model.compute_type,
             "model_type": {"embedding": {"pooling": model.pooling}},
             "space_id": model.space_id,
-            "dimensions": service.encoder.dimensions,
-            "max_input_length": service.encoder.limit,
+            "dimensions": service.dimensions,
+            "max_input_length": service.transformer.max_seq_length,
             "max_client_batch_size": limits.texts,
             "max_body_bytes": limits.body_bytes,
             "max_queue_texts": limits.queue_texts,

@@ -1,13 +1,13 @@
-r"""Where a huge text may be cut so that its pieces' tokens are exactly the whole text's tokens.
+r"""Where a huge text may be cut so that its chunks' tokens are exactly the whole text's tokens.
 
 A tokenizer reads the whole string before anyone can stop it, so a huge text is handed over in
-pieces. Two kinds of cut are safe when BertNormalizer, BertPreTokenizer and WordPiece do the work:
+chunks. Two kinds of cut are safe when BertNormalizer, BertPreTokenizer and WordPiece do the work:
 
 1. After a space, \t, \n, \r or an ASCII punctuation mark, and, where the normalizer puts
    ideographs between spaces, after an ideograph: a word has ended there, whatever follows.
-   The tokens of the text are those of both pieces, one after the other.
+   The tokens of the text are those of both chunks, one after the other.
 2. Inside a word that is already longer than WordPiece looks at: it is one unknown token, whatever
-   follows. The next piece starts so far before the cut that the rest of the word is unknown too;
+   follows. The next chunk starts so far before the cut that the rest of the word is unknown too;
    its first token repeats the one before the cut and is dropped.
 
 Other characters are not safe: \x0b, \x0c and \x85 look like blanks but the normalizer deletes
@@ -37,8 +37,8 @@ _IDEOGRAPHS = (
 _BLANK_RUN = re.compile(f"[{BLANKS}]*")
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
-# Pieces grow up to this many characters: far above the cost of a call, far below 50 MB of work.
-_LARGEST_PIECE = 1 << 16
+# Chunks grow up to this many characters: far above the cost of a call, far below 50 MB of work.
+_LARGEST_CHUNK = 1 << 16
 
 
 def replace_surrogates(text: str) -> str:
@@ -47,7 +47,7 @@ def replace_surrogates(text: str) -> str:
 
 
 class Cutter:
-    """Cuts huge texts into pieces for one tokenizer."""
+    """Cuts huge texts into chunks for one tokenizer."""
 
     def __init__(
         self,
@@ -94,15 +94,15 @@ class Cutter:
         contents = [token.content for token in added]
         return cls(normalizer, pre_tokenizer, model.max_input_chars_per_word, contents)
 
-    def pieces(self, text: str, size: int) -> Iterator[tuple[str, int]]:
-        """Yield (piece, repeated): together, the pieces have the tokens of `text`.
+    def chunks(self, text: str, size: int) -> Iterator[tuple[str, int]]:
+        """Yield (chunk, repeated): together, the chunks have the tokens of `text`.
 
-        Each piece's tokens count without its first `repeated` ones. Only what is yielded is read,
-        so whoever has tokens enough just stops. A stretch without safe cuts is one piece.
+        Each chunk's tokens count without its first `repeated` ones. Only what is yielded is read,
+        so whoever has tokens enough just stops. A stretch without safe cuts is one chunk.
 
         Args:
             text: The text.
-            size: Characters of the first piece, or a little more; later ones grow.
+            size: Characters of the first chunk, or a little more; later ones grow.
         """
         start, repeated = 0, 0
         while True:
@@ -111,12 +111,12 @@ class Cutter:
                 start = _BLANK_RUN.match(text, start).end()  # type: ignore[union-attr]
             if start >= len(text):
                 return
-            piece, start, repeats = self._next_piece(text, start, start + size)
-            yield piece, repeated
+            chunk, start, repeats = self._next_chunk(text, start, start + size)
+            yield chunk, repeated
             repeated = repeats
-            size = max(size, min(2 * size, _LARGEST_PIECE))
+            size = max(size, min(2 * size, _LARGEST_CHUNK))
 
-    def _next_piece(self, text: str, start: int, position: int) -> tuple[str, int, int]:
+    def _next_chunk(self, text: str, start: int, position: int) -> tuple[str, int, int]:
         """Cut at the first safe place at or after `position`.
 
         Between marks and blanks all places are tried, inside long words a few, at growing
@@ -124,7 +124,7 @@ class Cutter:
         take a hundred times longer.
 
         Returns:
-            The piece from `start` on, where the next one starts, and how many of that one's first
+            The chunk from `start` on, where the next one starts, and how many of that one's first
             tokens this one has given already.
         """
         parts: list[str] = []

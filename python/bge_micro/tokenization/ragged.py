@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from collections.abc import Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -38,3 +39,38 @@ class RaggedBatch(NamedTuple):
         texts = int(np.searchsorted(self.offsets, tokens, side="right")) - 1
         offsets = self.offsets[: texts + 1]
         return RaggedBatch(self.ids[: offsets[-1]], offsets, self.truncated[:texts])
+
+
+def ragged_ids(
+    rows: Sequence[npt.NDArray[np.integer[Any]]], limit: int, vocabulary: int
+) -> RaggedBatch:
+    """Join texts that are token ids already.
+
+    Args:
+        rows: n arrays of token ids, each (tokens,).
+        limit: The most tokens of a text.
+        vocabulary: What every id is below.
+
+    Raises:
+        TypeError: A row is not an array of whole numbers.
+        ValueError: A row is empty or too long, or holds an id that the model does not have.
+    """
+    copies = [np.array(row) for row in rows]  # nobody changes them after the check
+    for number, row in enumerate(copies):
+        if row.ndim != 1 or row.dtype.kind not in "iu":
+            raise TypeError(
+                f"row {number} has shape {row.shape} and dtype {row.dtype}, expected token ids: "
+                "whole numbers in one dimension"
+            )
+        if not 1 <= len(row) <= limit:
+            raise ValueError(f"row {number} has {len(row)} token ids, expected 1 to {limit}")
+        if row.min() < 0 or row.max() >= vocabulary:
+            raise ValueError(
+                f"row {number} has token ids from {row.min()} to {row.max()}, expected 0 to "
+                f"{vocabulary - 1}"
+            )
+    return RaggedBatch(
+        ids=np.concatenate(copies).astype(np.int32),
+        offsets=np.cumsum([0, *map(len, copies)], dtype=np.int64),
+        truncated=np.zeros(len(copies), np.bool_),
+    )

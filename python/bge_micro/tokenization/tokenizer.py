@@ -23,7 +23,7 @@ _GROUP_CHARS = 1 << 18
 # The thread pool is not worth waking for less (about 2 ms of work).
 _POOL_CHARS = 1 << 13
 # What `token_count` reads at a time.
-_COUNT_PIECE = 1 << 14
+_COUNT_CHUNK = 1 << 14
 _NO_IDS = np.empty(0, np.int32)
 _IMPORTED_IN = os.getpid()
 
@@ -123,14 +123,14 @@ class Tokenizer:
                 f"limit is {limit}; expected at least {self._special_count}, "
                 "the number of special tokens"
             )
-        first_piece = _CHARS_PER_TOKEN * limit
+        first_chunk = _CHARS_PER_TOKEN * limit
         end = 0
         offsets = [end]
         truncated: list[bool] = []
         blocks = []
-        for group in _groups(texts, first_piece):
+        for group in _groups(texts, first_chunk):
             block: list[int] = []
-            for content in self._contents(group, prefix, first_piece, room, threads):
+            for content in self._contents(group, prefix, first_chunk, room, threads):
                 truncated.append(len(content) > room)
                 ids = self._prefix + content[:room] + self._suffix
                 block += ids
@@ -146,34 +146,34 @@ class Tokenizer:
 
     def token_count(self, text: str) -> int:
         """Count all tokens of a text, special tokens included, whatever its length."""
-        pieces = self._cutter.pieces(text, _COUNT_PIECE) if self._cutter else iter([(text, 0)])
-        content = sum(len(self._encode([piece], 1)[0]) - repeated for piece, repeated in pieces)
+        chunks = self._cutter.chunks(text, _COUNT_CHUNK) if self._cutter else iter([(text, 0)])
+        content = sum(len(self._encode([chunk], 1)[0]) - repeated for chunk, repeated in chunks)
         return self._special_count + content
 
     def _contents(
-        self, texts: Sequence[str], prefix: str, first_piece: int, room: int, threads: int
+        self, texts: Sequence[str], prefix: str, first_chunk: int, room: int, threads: int
     ) -> Iterator[list[int]]:
         """Yield each text's ids without special tokens: all of them, or more than `room`."""
         starts = list(texts)
         rests: dict[int, Iterator[tuple[str, int]]] = {}
         if self._cutter:
             for row, text in enumerate(starts):
-                if len(text) > first_piece:
-                    rests[row] = self._cutter.pieces(text, first_piece)
+                if len(text) > first_chunk:
+                    rests[row] = self._cutter.chunks(text, first_chunk)
                     starts[row], _ = next(rests[row], ("", 0))
         if prefix:
             # Whether a cut is safe depends on the characters near it, so what stands at the other
-            # end of a first piece changes nothing. Pieces have lost the text's first blanks.
+            # end of a first chunk changes nothing. Chunks have lost the text's first blanks.
             starts = [
                 f"{prefix} {start}" if text.startswith(tuple(BLANKS)) else prefix + start
                 for text, start in zip(texts, starts, strict=True)
             ]
         for row, content in enumerate(self._encode(starts, threads)):
             while row in rests and len(content) <= room:
-                piece, repeated = next(rests[row], ("", 0))
-                if not piece:
+                chunk, repeated = next(rests[row], ("", 0))
+                if not chunk:
                     break
-                content += self._encode([piece], 1)[0][repeated:]
+                content += self._encode([chunk], 1)[0][repeated:]
             yield content
 
     def _encode(self, texts: list[str], threads: int) -> list[list[int]]:

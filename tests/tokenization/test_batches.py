@@ -1,4 +1,4 @@
-"""Many texts in pieces, the next of them tokenized in another thread."""
+"""Many texts in batches, the next of them tokenized in another thread."""
 
 from __future__ import annotations
 
@@ -9,34 +9,33 @@ from contextlib import closing
 import numpy as np
 import pytest
 
-from bge_micro.pieces import cut_into_pieces, tokenized
+from bge_micro.batches import batches_of, tokenized
 from bge_micro.tokenization import RaggedBatch
 
 TEXTS = [f"text {row} " + "x" * 1000 for row in range(400)]
 
 
-def batch_of(piece: list[str]) -> RaggedBatch:
+def batch_of(texts: list[str]) -> RaggedBatch:
     """One token a text: its number."""
-    ids = np.array([int(text.split()[1]) for text in piece], np.int32)
-    return RaggedBatch(ids, np.arange(len(piece) + 1), np.zeros(len(piece), np.bool_))
+    ids = np.array([int(text.split()[1]) for text in texts], np.int32)
+    return RaggedBatch(ids, np.arange(len(texts) + 1), np.zeros(len(texts), np.bool_))
 
 
 def rows_of(*, ahead: bool) -> list[int]:
     rows: list[int] = []
     with closing(tokenized(TEXTS, batch_of, ahead=ahead)) as batches:
-        for first, batch in batches:
-            assert first == len(rows)
+        for batch in batches:
             rows += batch.ids.tolist()
     return rows
 
 
-def test_pieces_double_up_to_a_limit() -> None:
-    sizes = [sum(map(len, piece)) for piece in cut_into_pieces(TEXTS * 3)]
+def test_batches_double_up_to_a_limit() -> None:
+    sizes = [sum(map(len, batch)) for batch in batches_of(TEXTS * 3)]
     for size, wanted in zip(sizes, [1 << 15, 1 << 16, 1 << 17, 1 << 18, 1 << 18], strict=False):
         assert wanted <= size < wanted + 1100
-    assert [text for piece in cut_into_pieces(TEXTS) for text in piece] == TEXTS
-    assert [len(piece) for piece in cut_into_pieces(["a"] * 9000)] == [4096, 4096, 808]
-    assert list(cut_into_pieces([])) == []
+    assert [text for batch in batches_of(TEXTS) for text in batch] == TEXTS
+    assert [len(batch) for batch in batches_of(["a"] * 9000)] == [4096, 4096, 808]
+    assert list(batches_of([])) == []
 
 
 @pytest.mark.parametrize("ahead", [False, True])
@@ -44,14 +43,14 @@ def test_all_rows_come_in_order(ahead: bool) -> None:
     assert rows_of(ahead=ahead) == list(range(400))
 
 
-def test_the_next_piece_is_tokenized_meanwhile() -> None:
-    begun = [threading.Event() for _ in cut_into_pieces(TEXTS)]
+def test_the_next_batch_is_tokenized_meanwhile() -> None:
+    begun = [threading.Event() for _ in batches_of(TEXTS)]
     assert len(begun) > 3
     numbers = iter(range(len(begun)))
 
-    def tokenize(piece: list[str]) -> RaggedBatch:
+    def tokenize(texts: list[str]) -> RaggedBatch:
         begun[next(numbers)].set()
-        return batch_of(piece)
+        return batch_of(texts)
 
     with closing(tokenized(TEXTS, tokenize, ahead=True)) as batches:
         for number, _ in enumerate(batches):
@@ -60,10 +59,10 @@ def test_the_next_piece_is_tokenized_meanwhile() -> None:
             assert not any(event.is_set() for event in begun[number + 2 :])
 
 
-def test_one_piece_needs_no_thread(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_one_batch_needs_no_thread(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ThreadPoolExecutor, "submit", None)
     with closing(tokenized(TEXTS[:5], batch_of, ahead=True)) as batches:
-        assert [first for first, _ in batches] == [0]
+        assert [batch.texts for batch in batches] == [5]
 
 
 def test_without_threads_to_be_had(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -76,10 +75,10 @@ def test_without_threads_to_be_had(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.parametrize("ahead", [False, True])
 def test_an_error_comes_to_the_caller(ahead: bool) -> None:
-    def tokenize(piece: list[str]) -> RaggedBatch:
-        if "text 399" in piece[-1]:
+    def tokenize(texts: list[str]) -> RaggedBatch:
+        if "text 399" in texts[-1]:
             raise ValueError("no such text")
-        return batch_of(piece)
+        return batch_of(texts)
 
     before = threading.active_count()
     with (

@@ -1,0 +1,57 @@
+"""Token ids that clients send, and tokens that they are shown."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import tokenizers
+from numpy.typing import NDArray
+
+from bge_micro import SentenceTransformer
+from bge_micro.server.errors import InputError
+from bge_micro.tokenization import replace_surrogates
+
+
+def check_ids(model: SentenceTransformer, row: list[Any], number: int) -> NDArray[np.int32]:
+    """Return a row of token ids as an array.
+
+    The model sees just these ids: special tokens are not added.
+
+    Raises:
+        InputError: They are no ids of this model, or more than it takes.
+    """
+    most, limit = model.vocab_size - 1, model.max_seq_length
+    if not 1 <= len(row) <= limit:
+        raise InputError(f"row {number} has {len(row)} token ids, expected 1 to {limit}")
+    numbers = (int, float)  # 5.0 is a whole number in JSON
+    if not all(type(n) in numbers and 0 <= n <= most and n == int(n) for n in row):
+        raise InputError(
+            f"row {number} holds something that is no token id of this model, expected whole "
+            f"numbers from 0 to {most}; ids of another model's tokenizer (of tiktoken, say) "
+            "have no meaning here: send texts"
+        )
+    return np.array(row, np.int32)
+
+
+def list_tokens(tokenizer: tokenizers.Tokenizer, text: str, *, special: bool) -> list[Any]:
+    """Return the tokens of a text, uncut, as TEI lists them."""
+    text = replace_surrogates(text)
+    # The call for a batch releases the GIL, that for one text does not.
+    (encoding,) = tokenizer.encode_batch([text], add_special_tokens=special)
+    return [
+        {
+            "id": token,
+            "text": word if is_special else text[start:stop],
+            "special": bool(is_special),
+            "start": None if is_special else start,
+            "stop": None if is_special else stop,
+        }
+        for token, word, is_special, (start, stop) in zip(
+            encoding.ids,
+            encoding.tokens,
+            encoding.special_tokens_mask,
+            encoding.offsets,
+            strict=True,
+        )
+    ]

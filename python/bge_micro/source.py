@@ -1,0 +1,47 @@
+"""Where a model is loaded from: found, read, and put together with the core."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import NamedTuple
+
+from bge_micro.checkpoint import load_folder, locate_model
+from bge_micro.pipeline import Pipeline
+from bge_micro.runtime import choose_isa
+
+
+class ModelSource(NamedTuple):
+    """What a pipeline is loaded from: all that a pickled model says of it."""
+
+    model_name_or_path: str | Path
+    cache_folder: str | Path | None
+    revision: str | None
+    source: str | None
+    compute_type: str
+    mmap: bool
+    local_files_only: bool
+    token: str | bool | None
+
+    def __repr__(self) -> str:
+        """Leave the token out."""
+        return f"{type(self).__name__}({self.model_name_or_path!r}, ...)"
+
+    def load(self) -> Pipeline:
+        """Load it.
+
+        Raises:
+            FileNotFoundError: No complete model was found.
+            CheckpointError: A file of the model is damaged, or of another kind of model.
+            ValueError: The compute type is unknown.
+        """
+        location = locate_model(
+            self.model_name_or_path,
+            revision=self.revision,
+            source=self.source,
+            cache_folder=self.cache_folder,
+            token=self.token,
+            local_files_only=self.local_files_only,
+        )
+        # Nobody rewrites the bundled copy, so it is safe to map.
+        checkpoint = load_folder(location.folder, mmap=self.mmap or location.bundled)
+        return Pipeline(checkpoint, self.compute_type, choose_isa().value)

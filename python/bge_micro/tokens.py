@@ -1,0 +1,59 @@
+"""The tokens of texts, without their vectors."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bge_micro.choices import Errors
+from bge_micro.inputs import read_texts
+from bge_micro.planning import PlanMixin
+
+
+class TokenUse(NamedTuple):
+    """How much of each text is used.
+
+    Attributes:
+        used: int64, shape (n,): tokens that go into the vector, special tokens included.
+        truncated: bool, shape (n,): whether the text had more.
+    """
+
+    used: NDArray[np.int64]
+    truncated: NDArray[np.bool_]
+
+
+class TokenizeMixin(PlanMixin):
+    """What a loaded model does with texts before it encodes them."""
+
+    errors: Errors
+
+    def count_tokens(self, inputs: Any, prompt_name: str | None = None) -> TokenUse:
+        """Tell how many tokens of each text are used, and whether it is truncated.
+
+        Only as much of a huge text is read as `encode` reads.
+        """
+        batch = self._pipeline.tokenize(
+            read_texts(inputs, self.errors).rows, self.plan(prompt_name=prompt_name)
+        )
+        return TokenUse(batch.counts, batch.truncated)
+
+    def tokenize(self, inputs: Any) -> dict[str, NDArray[np.int64]]:
+        """Tokenize texts, padded to the longest, as transformers' models take them.
+
+        Returns:
+            "input_ids", "token_type_ids" and "attention_mask", each int64 (n, longest).
+        """
+        batch = self._pipeline.tokenize(read_texts(inputs, self.errors).rows, self.plan(prompt=""))
+        counts = batch.counts
+        mask = np.arange(counts.max(initial=0)) < counts[:, None]
+        ids = np.zeros(mask.shape, np.int64)
+        ids[mask] = batch.ids
+        return {
+            "input_ids": ids,
+            "token_type_ids": np.zeros_like(ids),
+            "attention_mask": mask.astype(np.int64),
+        }
+
+    preprocess = tokenize
