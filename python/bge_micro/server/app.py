@@ -45,7 +45,7 @@ def build_app(service: Service, admission: Admission = EVERYBODY) -> ASGIApp:
         service: What it serves.
         admission: Who may ask.
     """
-    bodies = BodyReader(service.limits, service.encoder.limit, service.held.bodies)
+    bodies = BodyReader(service.limits, service.transformer.max_seq_length, service.held.bodies)
 
     def get(path: str, handler: Get, *, style: ErrorStyle = TEI, public: bool = False) -> Route:
         async def handle(request: Request) -> Response:
