@@ -33,7 +33,7 @@ from typing import Any
 
 from bge_micro.checkpoint import CheckpointError
 from bge_micro.checkpoint.json_file import json_type, parse_json
-from bge_micro.outputs import PRECISIONS
+from bge_micro.choices import PRECISIONS
 
 INDEX_FILE = "index.json"
 LOCK_FILE = ".lock"

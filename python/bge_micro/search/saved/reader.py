@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bge_micro.outputs import PRECISIONS
+from bge_micro.plan import DTYPES
 from bge_micro.search.saved.facts import Facts, SavedIndexError, damaged, read_facts
 from bge_micro.search.saved.stored_file import StoredFile, open_stored
 from bge_micro.search.saved.text_lines import TextLines
@@ -103,7 +103,7 @@ def _open(folder: Path, facts: Facts, map_files: bool) -> SavedIndex:
 
 def _open_vectors(folder: Path, facts: Facts, map_file: bool) -> tuple[NDArray[Any], StoredFile]:
     path, stated = folder / facts.vectors.name, facts.vectors.size
-    dtype = PRECISIONS[facts.options["precision"]]
+    dtype = DTYPES[facts.options["precision"]]
     with open_stored(path) as file:
         count, columns = _read_header(path, file.read(_HEADER_BYTES), dtype)
         if count < facts.rows or (stated is None and count > facts.rows):
