@@ -15,5 +15,11 @@ build=build/${2:-$preset}
   mkdir -p "$build/site"
   cp -rs "$PWD/python/bge_micro" "$build/site/" # links: the Python files are those of the checkout
   cmake --install "$build" --prefix "$build/site"
+  # An editable install wins over PYTHONPATH: its own core would be tested instead of this one.
+  found=$(PYTHONPATH=$PWD/$build/site python -c "import bge_micro; print(bge_micro.__file__)")
+  if [[ $found != "$PWD/$build/site/"* ]]; then
+    echo "python imports $found: use an environment without an editable install of bge-micro"
+    exit 1
+  fi
 } >&2
 echo "$PWD/$build/site"

@@ -103,6 +103,9 @@ def prepare(chosen: list[Mutant]) -> None:
     shutil.rmtree(SITE, ignore_errors=True)
     shutil.copytree(TREE / "python/bge_micro", SITE / "bge_micro", copy_function=os.symlink)
     (SITE / "bge_micro" / core.name).symlink_to(core)
+    imported = from_site("import bge_micro; print(bge_micro.__file__)")
+    if not Path(imported).is_relative_to(SITE):  # an editable install wins over PYTHONPATH
+        sys.exit(f"Python imports {imported}: use an environment without an editable install")
 
 
 def installed_core() -> Path:
@@ -135,7 +138,11 @@ def module() -> Path:
 
 def best_isa() -> str:
     """Return the instruction set that runs on this CPU."""
-    code = "from bge_micro import SentenceTransformer as S; print(S().isa)"
+    return from_site("from bge_micro import SentenceTransformer as S; print(S().isa)")
+
+
+def from_site(code: str) -> str:
+    """Run code with the package in SITE; return what it prints."""
     done = subprocess.run(
         [sys.executable, "-c", code],
         check=True,
