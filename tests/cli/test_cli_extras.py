@@ -63,7 +63,7 @@ def test_completion_in_bash(run: Run, tmp_path: Path) -> None:
 
 
 def test_paths_are_completed() -> None:
-    from bge_micro.cli.parser import build_parser
+    from bge_micro.cli import build_parser
 
     actions = {action.metavar for action in completion._actions(build_parser())}
     assert set(completion._PATHS) <= actions

@@ -66,7 +66,7 @@ def test_module_and_exit_codes() -> None:
 
 def test_help_waits_for_nothing_heavy() -> None:
     program = (
-        "import sys; from bge_micro.cli.parser import build_parser; build_parser().format_help();"
+        "import sys; from bge_micro.cli import build_parser; build_parser().format_help();"
         "print(sorted({'numpy', 'tokenizers', 'bge_micro._core'} & set(sys.modules)))"
     )
     result = subprocess.run([sys.executable, "-c", program], capture_output=True, check=True)

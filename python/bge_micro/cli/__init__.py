@@ -12,7 +12,8 @@ import sys
 import threading
 from collections.abc import Sequence
 
-from bge_micro.cli.parser import UsageError, build_parser
+from bge_micro import __version__
+from bge_micro.cli.parser import Parser, UsageError
 
 _FAILED = 1
 _USAGE = 2
@@ -53,8 +54,37 @@ def _obey_sigterm() -> None:
         signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
 
 
+def build_parser() -> Parser:
+    """Return the parser of the whole command line; its result's `run` runs the subcommand."""
+    from bge_micro.cli import (
+        bench,
+        completion,
+        convert,
+        embed,
+        export,
+        index,
+        info,
+        search,
+        serve,
+        similarity,
+    )
+
+    parser = Parser(
+        prog="bge-micro", description="Sentence embeddings by bge-micro-v2, on any CPU, offline."
+    )
+    parser.add_argument("-V", "--version", action="version", version=f"bge-micro {__version__}")
+    commands = parser.add_subparsers(metavar="COMMAND", required=True)
+    for module in (embed, similarity, index, search, serve, bench, info, convert, export):
+        module.add_command(commands)
+    completion.add_command(commands, parser)
+    return parser
+
+
 def _replace_closed_streams() -> None:
-    """Give a process that was started without them an output that fails, and deaf ears."""
+    """Open the standard streams that a process was started without.
+
+    Writing to stdout fails then, and what goes to stderr is dropped.
+    """
     if sys.stdout is None:
         sys.stdout = os.fdopen(os.open(os.devnull, os.O_RDONLY), "w")
     if sys.stderr is None:  # print() would take None for stdout

@@ -13,8 +13,8 @@ SHELLS = ("bash", "zsh", "tcsh")
 _PATHS = {"FILE": "FILE", "OUT": "FILE", "SOURCE": "FILE"}
 
 
-def add_command(commands: argparse._SubParsersAction[Any]) -> None:
-    """Add the subcommand's parser."""
+def add_command(commands: argparse._SubParsersAction[Any], whole: argparse.ArgumentParser) -> None:
+    """Add the subcommand's parser; the script completes the command lines of `whole`."""
     parser = commands.add_parser(
         "completion",
         help="print a script for a shell's completion",
@@ -23,7 +23,7 @@ def add_command(commands: argparse._SubParsersAction[Any]) -> None:
         "~/.local/share/bash-completion/completions/bge-micro",
     )
     parser.add_argument("shell", choices=SHELLS, metavar="SHELL", help=", ".join(SHELLS))
-    parser.set_defaults(run=run)
+    parser.set_defaults(run=run, whole=whole)
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -32,13 +32,10 @@ def run(arguments: argparse.Namespace) -> int:
         import shtab
     except ImportError as error:
         raise ImportError("completion needs shtab: pip install 'bge-micro[completion]'") from error
-    from bge_micro.cli.parser import build_parser
-
-    parser = build_parser()
-    for action in _actions(parser):
+    for action in _actions(arguments.whole):
         if action.metavar in _PATHS:
             action.complete = getattr(shtab, _PATHS[action.metavar])  # type: ignore[attr-defined]
-    print(shtab.complete(parser, arguments.shell))
+    print(shtab.complete(arguments.whole, arguments.shell))
     return 0
 
 

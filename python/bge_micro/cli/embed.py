@@ -5,12 +5,11 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Callable
-from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bge_micro.choices import FILE_FORMATS, PRECISIONS
-from bge_micro.cli.encoding import Truncated, encode_blocks, load_model, warn
+from bge_micro.cli.encoding import Truncated, encode_blocks, load_model, show_progress, warn
 from bge_micro.cli.own_input import refuse_own_input
 from bge_micro.cli.parser import UsageError, add_model_options, add_text_options, positive
 from bge_micro.cli.texts import Row, TextInput, open_texts
@@ -156,18 +155,3 @@ def _block(rows: list[Row], vectors: NDArray[Any]) -> Block:
     from bge_micro.vector_files import Block
 
     return Block([row.index for row in rows], [row.text for row in rows], vectors)
-
-
-def show_progress(
-    arguments: argparse.Namespace, texts: TextInput
-) -> AbstractContextManager[Callable[[int], object]]:
-    """Show a bar on a terminal, unless the vectors go there too or the texts came from there."""
-    from bge_micro.progress import can_show, progress_bar
-
-    show = (
-        sys.stderr.isatty()
-        and (arguments.output is not None or not sys.stdout.isatty())
-        and texts.unit != "argument"
-        and can_show()
-    )
-    return progress_bar(show, texts.total)

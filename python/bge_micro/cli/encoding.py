@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -97,3 +98,18 @@ def _describe(model: SentenceTransformer, texts: TextInput, found: Truncated) ->
 def warn(message: str) -> None:
     """Say something on stderr."""
     print(f"bge-micro: warning: {message}", file=sys.stderr)
+
+
+def show_progress(
+    arguments: argparse.Namespace, texts: TextInput
+) -> AbstractContextManager[Callable[[int], object]]:
+    """Show a bar on a terminal, unless the vectors go there too or the texts came from there."""
+    from bge_micro.progress import can_show, progress_bar
+
+    show = (
+        sys.stderr.isatty()
+        and (arguments.output is not None or not sys.stdout.isatty())
+        and texts.unit != "argument"
+        and can_show()
+    )
+    return progress_bar(show, texts.total)

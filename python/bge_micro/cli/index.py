@@ -6,8 +6,7 @@ import argparse
 from typing import Any
 
 from bge_micro.choices import PRECISIONS
-from bge_micro.cli.embed import show_progress
-from bge_micro.cli.encoding import encode_blocks, load_model
+from bge_micro.cli.encoding import encode_blocks, load_model, show_progress
 from bge_micro.cli.own_input import refuse_own_input
 from bge_micro.cli.parser import add_model_options, add_text_options, positive
 from bge_micro.cli.texts import open_texts

@@ -1,11 +1,10 @@
-"""The argument parser: its own manner of reporting errors, and the options subcommands share."""
+"""The argument parser's way to report errors, and the options that subcommands share."""
 
 from __future__ import annotations
 
 import argparse
 from typing import Any, NoReturn
 
-from bge_micro import __version__
 from bge_micro.choices import COMPUTE_TYPES, ERRORS, TRUNCATIONS
 
 INPUT_FORMATS = ("auto", "text", "jsonl", "csv", "tsv", "parquet")
@@ -25,34 +24,6 @@ class Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         """Raise a UsageError."""
         raise UsageError(f"{message}; see {self.prog} --help")
-
-
-def build_parser() -> Parser:
-    """Return the parser of the whole command line; its result's `run` runs the subcommand."""
-    # Imported here because the subcommands import this module.
-    from bge_micro.cli import (
-        bench,
-        completion,
-        convert,
-        embed,
-        export,
-        index,
-        info,
-        search,
-        serve,
-        similarity,
-    )
-
-    parser = Parser(
-        prog="bge-micro", description="Sentence embeddings by bge-micro-v2, on any CPU, offline."
-    )
-    parser.add_argument("-V", "--version", action="version", version=f"bge-micro {__version__}")
-    commands = parser.add_subparsers(metavar="COMMAND", required=True)
-    for module in (
-        embed, similarity, index, search, serve, bench, info, convert, export, completion,
-    ):  # fmt: skip
-        module.add_command(commands)
-    return parser
 
 
 def add_model_options(parser: argparse.ArgumentParser) -> None:

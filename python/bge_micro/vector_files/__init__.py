@@ -2,7 +2,17 @@
 
 from __future__ import annotations
 
-from bge_micro.vector_files.formats import FORMATS, Block, Layout, VectorFormat
+from collections.abc import Callable
+
+from bge_micro.vector_files.formats import (
+    Block,
+    Jsonl,
+    Layout,
+    Npy,
+    Npz,
+    Safetensors,
+    VectorFormat,
+)
 from bge_micro.vector_files.read import SavedVectors, VectorFileError, read_vectors
 
 __all__ = [
@@ -14,3 +24,19 @@ __all__ = [
     "VectorFormat",
     "read_vectors",
 ]
+
+
+def _parquet(layout: Layout) -> VectorFormat:
+    from bge_micro.vector_files.parquet import Parquet  # needs pyarrow
+
+    return Parquet(layout)
+
+
+# By the ending of a file's name.
+FORMATS: dict[str, Callable[[Layout], VectorFormat]] = {
+    "npy": Npy,
+    "npz": Npz,
+    "jsonl": Jsonl,
+    "parquet": _parquet,
+    "safetensors": Safetensors,
+}

@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import shutil
 import zipfile
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import IO, Any
 
@@ -158,18 +158,3 @@ class Jsonl(VectorFormat):
             line = f'{{"index": {index}, {said}"embedding": [{pattern % tuple(values)}]}}\n'
             file.write(line.encode("ascii"))
         file.flush()
-
-
-def _parquet(layout: Layout) -> VectorFormat:
-    from bge_micro.vector_files.parquet import Parquet
-
-    return Parquet(layout)
-
-
-FORMATS: dict[str, Callable[[Layout], VectorFormat]] = {
-    "npy": Npy,
-    "npz": Npz,
-    "jsonl": Jsonl,
-    "parquet": _parquet,
-    "safetensors": Safetensors,
-}
