@@ -1,4 +1,4 @@
-"""Programs that need a process of their own: fresh imports, signals, forks, limits."""
+"""Programs that need their own process: new imports, signals, forks, limits."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from typing import Any
 def run_child(
     program: str, *, environ: Mapping[str, str] | None = None, timeout: float = 120
 ) -> Any:
-    """Run a Python program in a fresh process and return what it printed last, read as JSON."""
+    """Run a Python program in a new process and return the last line it printed, read as JSON."""
     done = subprocess.run(
         [sys.executable, "-c", textwrap.dedent(program)],
         env={**os.environ, **(environ or {})},

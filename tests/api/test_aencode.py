@@ -1,4 +1,4 @@
-"""`aencode`: the loop goes on, and a cancelled encoding ends."""
+"""`aencode`: the event loop runs on, and a cancelled encoding ends."""
 
 from __future__ import annotations
 
@@ -52,11 +52,11 @@ def test_the_loop_goes_on(model: SentenceTransformer) -> None:
         await work
         return ticks
 
-    assert asyncio.run(run()) >= 20  # a loop that is blocked comes to two or three
+    assert asyncio.run(run()) >= 20  # a blocked loop would reach two or three
 
 
 def test_cancelled_it_has_ended(model: SentenceTransformer) -> None:
-    """When the cancellation comes out, nothing is written to `out` any more."""
+    """After the cancellation is raised, nothing more is written to `out`."""
 
     async def run() -> None:
         out = np.zeros((len(LONG), 384), np.float32)
@@ -84,7 +84,7 @@ def test_cancelled_before_it_began(model: SentenceTransformer) -> None:
         await asyncio.sleep(0.05)
         work.cancel()
         with pytest.raises(asyncio.CancelledError):
-            await work  # although the only thread is taken
+            await work  # although the only thread is busy
         free.set()
         await asyncio.to_thread(lambda: None)
         assert not out.any()
@@ -101,7 +101,7 @@ def test_timeouts(model: SentenceTransformer) -> None:
 
 
 class Enough(Exception):
-    """What a test's poll raises."""
+    """Raised by a test's poll."""
 
 
 @pytest.mark.parametrize("output_value", ["sentence_embedding", "token_embeddings"])

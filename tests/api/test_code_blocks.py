@@ -1,4 +1,4 @@
-"""The Python of the README and of the documentation runs as it stands."""
+"""The Python code blocks of the README and of the documentation run as written."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def test_there_are_examples() -> None:
     assert len(BLOCKS) >= 3
 
 
-@pytest.mark.filterwarnings("ignore::ImportWarning")  # umap, about what it does without
+@pytest.mark.filterwarnings("ignore::ImportWarning")  # from umap, about a missing optional package
 @pytest.mark.parametrize(("page", "line", "block"), BLOCKS)
 def test_the_block_runs(
     page: Path, line: int, block: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -1,4 +1,4 @@
-"""Columns of Arrow and Polars in, fixed-size lists out: with the real packages."""
+"""Columns of Arrow and Polars as input, fixed-size lists as output, with the real packages."""
 
 from __future__ import annotations
 

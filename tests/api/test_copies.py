@@ -33,7 +33,7 @@ def changed(model: SentenceTransformer) -> SentenceTransformer:
 
 def settings_of(model: SentenceTransformer) -> dict[str, str]:
     return {
-        name: str(getattr(model, name))  # as text, which no later change can reach
+        name: str(getattr(model, name))  # as text, so that no later change alters it
         for name in (
             "max_seq_length", "prompts", "default_prompt_name", "truncate_dim", "threads",
             "similarity_fn_name", "truncation", "errors", "compute_type", "isa", "space_id",

@@ -1,4 +1,4 @@
-"""Where this package differs from sentence-transformers 6: the table in docs/, a test a row."""
+"""Differences from sentence-transformers 6: each row of the table in docs/ has a test."""
 
 # ruff: noqa: E501  (a row of a Markdown table is one line)
 
@@ -18,7 +18,7 @@ from bge_micro.checkpoint import bundled_folder
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "differences.md"
 
 
-# Test below that holds the row -> the row, in Markdown, as the page has it.
+# Name of the test below -> the row that it tests, in the page's Markdown.
 DIFFERENCES = {
     "names": '| `SentenceTransformer("TaylorAI/bge-micro-v2")` | downloads it, or takes it from the cache | the copy inside the package; `revision=` or `source="cache"` takes the local cache\'s |',
     "other_hub_names": "| other names on the hub | downloaded, weights in any format | downloaded, by the extra `hub`: the few files that are needed, safetensors only |",

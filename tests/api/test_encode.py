@@ -1,4 +1,4 @@
-"""What goes into encode and what comes out: arguments, shapes, order, prompts, refused options."""
+"""encode's arguments and results: shapes, order, prompts, refused options."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ NO_TORCH = importlib.util.find_spec("torch") is None
 
 
 class Column:
-    """What encode needs of a pandas Series or a datasets.Column: a length and iteration."""
+    """The part of a pandas Series or a datasets.Column that encode needs: length and iteration."""
 
     def __init__(self, values: list[Any]) -> None:
         self.values = values
@@ -226,7 +226,7 @@ def test_queries_and_documents_have_their_prompts(prompted: SentenceTransformer)
     bare = {text: prompted.encode(text, prompt="").tobytes() for text in ("a b e", "c e", "f e")}
     assert query("e").tobytes() == bare["a b e"]
     assert document("e").tobytes() == bare["c e"]
-    # Only a prompt of the caller's own takes their place, however the other options are given.
+    # Only a prompt given by the caller replaces them, whatever the other options are.
     assert query("e", None, None, 16).tobytes() == bare["a b e"]
     assert document("e", None, None, 16).tobytes() == bare["c e"]
     assert query("e", prompt="f ").tobytes() == bare["f e"]
@@ -245,7 +245,7 @@ def test_queries_and_documents_never_take_the_default_prompt(
 
 
 def test_only_the_documents_prompt_is_the_documents(model: SentenceTransformer) -> None:
-    """As in sentence-transformers 6: "document" is always there, so "passage" never stands in."""
+    """As in sentence-transformers 6: "document" always exists, so "passage" is never used for it."""
     given = SentenceTransformer(prompts={"document": "text: ", "passage": "no: "})
     assert given.encode_document("a").tobytes() == model.encode("text: a").tobytes()
     assert given.encode_query("a").tobytes() == model.encode("a").tobytes()

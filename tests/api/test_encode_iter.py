@@ -1,4 +1,4 @@
-"""encode_iter: any number of texts, block by block, in bounded memory."""
+"""encode_iter: any number of texts, in blocks, in bounded memory."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from bge_micro import SentenceTransformer
 
 
 class Source:
-    """An endless stream of texts that knows how many were taken."""
+    """An endless stream of texts that counts how many were read."""
 
     def __init__(self) -> None:
         self.taken = 0
@@ -51,7 +51,7 @@ def test_no_texts_give_no_blocks(model: SentenceTransformer) -> None:
 def test_a_bad_row_spoils_its_own_block_only(model: SentenceTransformer) -> None:
     blocks = model.encode_iter(["a", "b", "c", None], batch_size=2)  # type: ignore[list-item]
     assert next(blocks).shape == (2, 384)
-    with pytest.raises(ValueError, match="row 3 is None"):  # counted from the very first text
+    with pytest.raises(ValueError, match="row 3 is None"):  # counted from the first text of all
         next(blocks)
     kept = list(model.encode_iter(["a", None], errors="skip"))  # type: ignore[list-item]
     assert [block.shape for block in kept] == [(1, 384)]
@@ -74,4 +74,4 @@ def test_mistakes_show_at_the_call(
     message: str,
 ) -> None:
     with pytest.raises(error, match=message):
-        model.encode_iter(inputs, **options)  # not first when the first block is asked for
+        model.encode_iter(inputs, **options)  # at once, not when the first block is read

@@ -1,4 +1,4 @@
-"""Forked children: they encode with any number of threads, whatever their parent was doing."""
+"""Forked children encode with any number of threads, whatever their parent was doing."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has
 
 PARALLELISM = pytest.mark.parametrize("parallelism", ["", "true", "false"])
 
-# The parent waits for each child for so many seconds: a hang is the fault we look for.
+# The parent waits this many seconds for each child: the fault to find is a hang.
 PATIENCE = 30
 
 COMMON = f"""

@@ -1,4 +1,4 @@
-"""Texts of 100 MB: time, memory, what is used of them, and how that is told."""
+"""Texts of 100 MB: time, memory, how much of a text is used, and how the caller learns it."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pytest
 from api.child import run_child
 from bge_micro import SentenceTransformer
 
-BUSY = 3  # how much slower a machine with other work may be
+BUSY = 3  # how much slower a busy machine may be
 
 MEASURE = """
     import json, resource, time
@@ -44,7 +44,7 @@ MEASURE = """
 
 
 def measure(prompt: str) -> dict[str, tuple[float, float, bool]]:
-    """Encode 100 MB of several kinds: seconds, further MB of memory, equal to the beginning."""
+    """Encode 100 MB of several kinds: seconds, MB of added memory, whether equal to the beginning's."""
     unit = "1" if sys.platform == "darwin" else "1024"
     program = MEASURE.replace("UNIT", unit).replace("PROMPT", repr(prompt))
     found: dict[str, tuple[float, float, bool]] = run_child(program)

@@ -1,4 +1,4 @@
-"""What importing and using the package brings along: no network, no surprises."""
+"""Which modules importing and using the package loads: none for networks, none unneeded."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ NETWORK = [
     "socket", "_socket", "ssl", "_ssl", "http", "urllib.request", "urllib3", "requests", "httpx",
     "aiohttp", "asyncio", "ftplib", "smtplib", "xmlrpc", "huggingface_hub", "hf_xet",
 ]  # fmt: skip
-# What only a user who asks for it pays for.
+# Modules that only some features need: they are loaded when a user calls one.
 LAZY = [
     "tqdm", "onnx", "onnxruntime", "torch", "transformers", "argparse", "multiprocessing",
     "pyarrow", "polars", "matplotlib", "shtab",
@@ -27,7 +27,7 @@ LOADED_BY = """
 
 
 def modules_after(program: str) -> set[str]:
-    """Return all modules that a fresh process holds after a program."""
+    """Return all modules that a new process has loaded after a program."""
     return set(run_child(LOADED_BY.format(program=program)))
 
 
@@ -35,7 +35,7 @@ def test_no_network_module_is_imported() -> None:
     use = "import bge_micro; bge_micro.SentenceTransformer().encode(['a', 'b'])"
     loaded = modules_after(use)
     base = modules_after("import numpy, tokenizers, safetensors")
-    # A dependency may some day bring one along: then this names it, and only ours must stay clean.
+    # A dependency may import one in a later release: then name it here; this package must not.
     ours = loaded - base
     assert not ours & set(NETWORK), "imported by this package itself"
     assert not base & set(NETWORK), "imported by numpy, tokenizers or safetensors"

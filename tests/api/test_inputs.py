@@ -1,4 +1,4 @@
-"""Rows that are no strings, strings that are no Unicode, inputs that are no lists."""
+"""Rows that are not strings, strings that are not Unicode, inputs that are not lists."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ NAN = float("nan")
 
 
 class Unprintable:
-    """An object that cannot even be shown."""
+    """An object whose repr fails."""
 
     def __repr__(self) -> str:
         raise RuntimeError("no repr")
 
 
 class Frame:
-    """What encode sees of a pandas DataFrame: iterating gives the names of its columns."""
+    """The part of a pandas DataFrame that encode sees: iterating gives the names of columns."""
 
     ndim = 2
 
@@ -88,7 +88,7 @@ def test_the_first_ten_of_many_are_named(model: SentenceTransformer) -> None:
         model.encode(rows)
     assert str(caught.value).count("is None") == 10
     rows[1999] = 5
-    with pytest.raises(TypeError, match="1000 of 2000"):  # a mixture is no mere gap in the data
+    with pytest.raises(TypeError, match="1000 of 2000"):  # a mixture of types is not a gap in the data
         model.encode(rows)
 
 

@@ -1,4 +1,4 @@
-"""Ctrl-C: it ends a long encode within 0.2 s, and the object goes on as if nothing had been."""
+"""Ctrl-C ends a long encode within 0.2 s, and the model works as before afterwards."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import pytest
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="sends POSIX signals")
 
 LIMIT = 0.2  # seconds
-BUSY = 3  # how much slower a machine with other work may be
+BUSY = 3  # how much slower a busy machine may be
 INTERRUPTS = 3
 
 PROGRAM = """
@@ -78,7 +78,7 @@ def test_interrupt(compute_type: str, inputs: str, work: str) -> None:
         for number in range(INTERRUPTS):
             line = child.stdout.readline()
             assert line == "begins\n", line + child.communicate()[1]
-            time.sleep(0.1 + 0.07 * number)  # into another stage of the work
+            time.sleep(0.1 + 0.07 * number)  # at another stage of the work
             sent = time.monotonic()
             os.kill(child.pid, signal.SIGINT)
             # One clock for both processes.
@@ -88,6 +88,6 @@ def test_interrupt(compute_type: str, inputs: str, work: str) -> None:
         child.kill()
         child.communicate()
     print(f"interrupted after {', '.join(f'{delay:.3f}' for delay in delays)} s")
-    # The work between two looks for signals does not change: a slow one in three is the machine.
+    # The work between two checks for signals is constant: one slow of three is the machine's.
     assert min(delays) <= LIMIT
     assert sorted(delays)[INTERRUPTS // 2] <= LIMIT * BUSY

@@ -1,4 +1,4 @@
-"""Where models come from: names, folders in every dtype, caches; and damaged files."""
+"""Loading models: by name, from folders in every dtype, from caches; damaged files."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def as_own_format(path: Path, tensors: Tensors) -> Tensors:
 
 @pytest.fixture
 def folder(tiny_folder: Path, tmp_path: Path) -> Path:
-    """Return a tiny model's folder that the test may damage."""
+    """Return the folder of a tiny model; the test may damage it."""
     return Path(shutil.copytree(tiny_folder, tmp_path / "tiny"))
 
 

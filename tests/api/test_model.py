@@ -1,4 +1,4 @@
-"""The object itself: limits, similarity, tokens, space ids, and what torch modules also have."""
+"""The model object: limits, similarity, tokens, space ids, and methods that torch modules have."""
 
 from __future__ import annotations
 

@@ -23,7 +23,7 @@ def vectors(model: SentenceTransformer, sentences: list[str]) -> Floats:
 def quantize_by_sentence_transformers(
     vectors: Floats, ranges: NDArray[Any], precision: str
 ) -> NDArray[Any]:
-    """State sentence-transformers 6.2's quantize_embeddings for int8 and uint8 again."""
+    """Compute what sentence-transformers 6.2's quantize_embeddings gives for int8 and uint8."""
     starts = ranges[0].astype(np.float32)
     steps = (ranges[1].astype(np.float32) - starts) / 255
     steps = np.where(steps == 0, np.float32(1), steps)
@@ -68,7 +68,7 @@ def test_eight_bits_a_vector(
     scaled = 127 * floats / np.abs(floats).max(axis=1, keepdims=True)
     signed = model.encode(sentences, precision="int8", **options)
     assert signed.dtype == np.int8
-    # Half a step, and the rounding of float32 where the exact value lies halfway.
+    # Half a step, plus float32's rounding if the exact value is halfway between two steps.
     assert np.abs(signed - scaled).max() <= 0.5 + 1e-4
     assert (np.abs(signed.astype(int)).max(axis=1) == 127).all()
     unsigned = model.encode(sentences, precision="uint8", **options)
@@ -102,7 +102,7 @@ def test_no_precision_depends_on_neighbours(
 def test_ranges_quantise_as_sentence_transformers_does(
     model: SentenceTransformer, vectors: Floats, sentences: list[str], precision: str
 ) -> None:
-    # The ranges of half the rows, so that values of the other half lie outside.
+    # The ranges of half the rows, so that some values of the other half are outside.
     ranges = np.stack([vectors[::2].min(axis=0), vectors[::2].max(axis=0)])
     found = model.encode(sentences, precision=precision, ranges=ranges)
     expected = quantize_by_sentence_transformers(vectors, ranges, precision)

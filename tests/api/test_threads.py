@@ -1,4 +1,4 @@
-"""How many threads, chosen by whom; and what threads do to results, memory and idle time."""
+"""The number of threads, who sets it, and its effect on results, memory and idle time."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ linux_only = pytest.mark.skipif(sys.platform != "linux", reason="reads Linux's /
 
 @pytest.fixture
 def machine(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[..., None]:
-    """Return a function that makes up a machine: CPUs, cgroup files, environment."""
+    """Return a function that simulates a machine: CPUs, cgroup files, environment."""
     for name in ("BGE_MICRO_NUM_THREADS", "OMP_NUM_THREADS"):
         monkeypatch.delenv(name, raising=False)
 
@@ -232,7 +232,7 @@ def test_other_threads_run_while_the_core_computes(
         ticks.append(time.monotonic())
     worker.join()
     begin, end = times
-    # Without the GIL's release there would be one at most, at either end.
+    # If the GIL were not released, there would be at most one, before or after.
     assert sum(begin < tick < end for tick in ticks) >= 5
 
 

@@ -1,4 +1,4 @@
-"""Two threads are faster than one. Needs two CPUs that are not busy, so it is marked slow."""
+"""Two threads are faster than one. It needs two idle CPUs, so it is marked slow."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ TEXTS = [f"Sentence number {n} says what the one before it said, once more." for
 def test_two_threads_are_faster_than_one() -> None:
     model = SentenceTransformer()
     seconds: dict[int, list[float]] = {1: [], 2: []}
-    for _ in range(9):  # in turns, so that what else runs falls on both
+    for _ in range(9):  # in turns, so that other load affects both
         for threads, times in seconds.items():
             started = time.perf_counter()
             model.encode(TEXTS, threads=threads)

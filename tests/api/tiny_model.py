@@ -30,7 +30,7 @@ CONFIG = EncoderConfig(
 
 
 def tiny_tensors() -> Tensors:
-    """Return random float32 tensors, complete, of a size that keeps the softmax soft."""
+    """Return all tensors, random float32, small enough that softmax stays soft."""
     rng = np.random.default_rng(11)
 
     def random(*shape: int) -> NDArray[np.float32]:

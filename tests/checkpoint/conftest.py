@@ -46,7 +46,7 @@ def tiny_config() -> EncoderConfig:
 
 @pytest.fixture
 def tiny_tensors() -> Tensors:
-    """Return random float32 tensors of the tiny model, complete."""
+    """Return all tensors of the tiny model, random float32."""
     rng = np.random.default_rng(7)
     shapes: dict[str, tuple[int, ...]] = {
         "embeddings.word_embeddings.weight": (TINY.vocab, TINY.hidden),
@@ -119,7 +119,7 @@ def tiny_folder(tmp_path: Path, tiny_tensors: Tensors, write_json: Callable[...,
 
 @pytest.fixture
 def shared_model() -> Path:
-    """Return the folder with the official export, or skip where it is not at hand."""
+    """Return the folder with the official export; skip if this machine does not have it."""
     folder = REPOSITORY.parent / "shared/model"
     if not (folder / "model_quantized.onnx").is_file():
         pytest.skip("the official ONNX export is not at hand (../shared/model)")

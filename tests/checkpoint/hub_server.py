@@ -1,7 +1,7 @@
-"""A server on this machine that speaks as much of the hub's protocol as a download needs.
+"""A server on this machine with the part of the hub's protocol that a download needs.
 
 ``python hub_server.py FOLDER`` serves FOLDER as the model "org/tiny-model", prints its address, and
-writes a line for each request to stderr. The token "secret" opens "org/private".
+writes a line for each request to stderr. "org/private" needs the token "secret".
 """
 
 from __future__ import annotations

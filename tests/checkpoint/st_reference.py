@@ -1,4 +1,4 @@
-"""sentence-transformers itself as the reference: a folder loaded by both gives the same vectors."""
+"""sentence-transformers is the reference: both libraries give the same vectors for a folder."""
 
 from __future__ import annotations
 

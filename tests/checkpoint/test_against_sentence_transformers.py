@@ -1,4 +1,4 @@
-"""Folders of every layout, pooling and prompt setting, against sentence-transformers itself."""
+"""Folders of every layout, pooling and prompt setting, compared with sentence-transformers."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ def test_queries_and_documents(
 def test_layouts_of_older_releases(
     theirs: SimpleNamespace, plain_folder: Path, tmp_path: Path, pooling: str, limit: int | None
 ) -> None:
-    """As releases 2 to 5 wrote: a boolean a mode, no config for Normalize, models.* classes."""
+    """As releases 2 to 5 wrote: one boolean per mode, no config for Normalize, models.* classes."""
     folder = tmp_path / "old"
     copy_into(plain_folder, folder)
     classes = ("Transformer", "Pooling", "Normalize")
@@ -147,7 +147,7 @@ def test_heads_shards_and_dtypes(
     for name in ("tokenizer.json", "tokenizer_config.json"):
         (tmp_path / name).write_bytes((plain_folder / name).read_bytes())
     assert len(list(tmp_path.glob("*.safetensors"))) > 1 or kind != "sharded"
-    # Theirs would run in 16 bits; the weights of such a folder are what is compared.
+    # sentence-transformers would run it in 16 bits; this test compares the weights only.
     write(tmp_path / "sentence_bert_config.json", {"model_args": {"dtype": "float32"}})
     ours = SentenceTransformer(tmp_path, compute_type="float32").encode(TEXTS)
     with warnings.catch_warnings():

@@ -135,7 +135,7 @@ BERT_VOCAB = json.loads((bundled_folder() / "tokenizer.json").read_text("utf-8")
 
 @pytest.fixture(scope="module", params=[False, True])
 def tokenizers(request: Any, tmp_path_factory: pytest.TempPathFactory) -> tuple[Any, Any]:
-    """Return BERT's tokenizer, and the one made of its vocabulary out of a GGUF file."""
+    """Return BERT's tokenizer, and the one made from a GGUF file with its vocabulary."""
     vocab = list(BERT_VOCAB)
     tensors = tiny_tensors()
     words = np.zeros((len(vocab), CONFIG.hidden), np.float32)

@@ -1,4 +1,4 @@
-"""Reading ONNX exports: as exported, fused and quantised by ONNX Runtime, damaged, official."""
+"""Reading ONNX exports: plain, fused and quantised by ONNX Runtime, damaged, official."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def tensors() -> Tensors:
 
 @pytest.fixture(scope="module")
 def export(tmp_path_factory: pytest.TempPathFactory, tensors: Tensors) -> Path:
-    """Write the tiny model, in floats."""
+    """Write the tiny model in floats."""
     path = tmp_path_factory.mktemp("onnx") / "model.onnx"
     with path.open("wb") as file:
         write_onnx(file, tensors, CONFIG, "mean", normalize=True)
@@ -66,7 +66,7 @@ def optimise(runtime: Any, source: Path, out: Path, level: str) -> Path:
 
 
 def fuse_attention(source: Path, out: Path) -> Path:
-    """Fuse all that ONNX Runtime's own tool for transformers fuses."""
+    """Fuse everything that ONNX Runtime's tool for transformers can fuse."""
     from onnxruntime.transformers import optimizer
 
     config, _, _ = read_onnx(source)
@@ -152,14 +152,14 @@ def test_vectors_are_those_of_onnx_runtime(
         feeds = model.tokenize(TEXTS)
         theirs = session.run(["sentence_embedding"], dict(feeds))[0]
         cosines = (ours * theirs).sum(axis=1)
-        # Theirs quantise each batch's inputs by its extremes; ours run the same weights exactly.
+        # ONNX Runtime rounds a batch's inputs by its extremes; here the same weights run exactly.
         assert cosines.min() > (0.98 if "int8" in name else 0.999999), name
 
 
 @pytest.mark.slow
 @pytest.mark.filterwarnings("default")
 def test_a_real_export_in_every_form(runtime: Any, tmp_path: Path) -> None:
-    """By torch 2.3, with its pooling; fused, it has every operator that there is for BERT."""
+    """Exported by torch 2.3 with pooling; the fused form has every fused operator for BERT."""
     source = paraphrase_onnx()
     paths = forms(runtime, source, tmp_path)
     assert {"Attention", "EmbedLayerNormalization", "SkipLayerNormalization", "BiasGelu"} <= (

@@ -1,4 +1,4 @@
-"""ONNX files as exporters leave them: data in a file beside, half precision, torch's own graphs."""
+"""ONNX files as exporters write them: data in a second file, half precision, torch's graphs."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ FACTS = {"repo_id": "org/tiny", "revision": "main"}
 
 @pytest.fixture
 def export(tmp_path: Path) -> Path:
-    """Write the tiny model, in floats."""
+    """Write the tiny model in floats."""
     path = tmp_path / "model.onnx"
     with path.open("wb") as file:
         write_onnx(file, tiny_tensors(), CONFIG, "mean", normalize=True)
@@ -121,7 +121,7 @@ def test_what_torch_exports(
     dynamo: bool,
     opset: int,
 ) -> None:
-    """Today's exporter keeps data in a file beside; the old one does not."""
+    """Today's exporter writes data to a second file; the old one does not."""
     if dynamo:
         pytest.importorskip("onnxscript", reason="needs onnxscript, by which torch exports")
     torch = theirs.torch

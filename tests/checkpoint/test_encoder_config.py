@@ -36,7 +36,7 @@ def test_hub_config_of_bge_micro() -> None:
     }
     expected = EncoderConfig(3, 384, 12, 1536, 30522, 512, 2, 1e-12)
     assert parse_config(fields, "here") == expected
-    del fields["model_type"]  # then the architecture speaks for itself
+    del fields["model_type"]  # then the architecture alone decides
     assert parse_config(fields, "here") == expected
 
 
@@ -104,6 +104,6 @@ def test_absent_and_oversized_json(tmp_path: Path) -> None:
     with pytest.raises(MissingFileError, match=r"config\.json"):
         read_config(path)
     with path.open("wb") as file:
-        file.truncate(MAX_JSON_BYTES + 1)  # sparse: the size alone is enough to refuse it
+        file.truncate(MAX_JSON_BYTES + 1)  # a sparse file: its size is enough to refuse it
     with pytest.raises(CheckpointError, match="too many"):
         read_config(path)

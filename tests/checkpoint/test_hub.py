@@ -1,4 +1,4 @@
-"""Fetching models from a hub on this machine, and doing without one."""
+"""Fetching models from a hub on this machine, and working without one."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ class Hub:
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """Return what the hub has: a model, and copies of its weights that nobody here needs."""
+    """Return the hub's files: a model, and copies of its weights that must not be fetched."""
     folder = write_tiny_model(tmp_path / "served")
     for name in ("pytorch_model.bin", "onnx/model.onnx", "README.md", "openvino/model.bin"):
         (folder / name).parent.mkdir(exist_ok=True)
@@ -110,7 +110,7 @@ def test_fetched_once_and_only_what_is_needed(
     assert load("org/tiny-model", environ) == {"vector": expected}
     again = [line for line in hub.requests() if line.startswith("GET") and "resolve" in line]
     assert again == fetched
-    # A commit never changes, so nobody is asked about one that is there.
+    # A commit never changes, so the hub gets no request about one in the cache.
     before = hub.requests()
     assert load("org/tiny-model", environ, revision=COMMIT) == {"vector": expected}
     assert hub.requests() == before

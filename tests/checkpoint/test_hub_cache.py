@@ -48,7 +48,7 @@ def snapshot(cache: Path) -> Path:
 
 
 def drop_blob(link: Path) -> None:
-    """Leave a link to nothing."""
+    """Replace a file by a link to a file that does not exist."""
     link.resolve().unlink()
 
 
@@ -130,7 +130,7 @@ def test_a_download_that_was_cut_off(cache: Path, snapshot: Path) -> None:
         find_snapshot(REPO_ID, None, cache)
     for name in ("config_sentence_transformers", "sentence_bert_config", "tokenizer_config"):
         (snapshot / f"{name}.json").write_text("{}")
-    assert find_snapshot(REPO_ID, None, cache) == snapshot  # it was some other file
+    assert find_snapshot(REPO_ID, None, cache) == snapshot  # it was not one that loading needs
     (blobs / "gone").write_text("{}")
     (snapshot / "tokenizer_config.json").unlink()
     (snapshot / "tokenizer_config.json").symlink_to(blobs / "gone")
@@ -154,7 +154,7 @@ def test_unknown_models_and_revisions(cache: Path) -> None:
     with pytest.raises(MissingFileError, match=f"--revision {OTHER}"):
         find_snapshot(REPO_ID, OTHER, cache)
     with pytest.raises(MissingFileError, match=f"It holds {COMMIT}"):
-        find_snapshot(REPO_ID, COMMIT[:7], cache)  # short hashes are not guessed at
+        find_snapshot(REPO_ID, COMMIT[:7], cache)  # a short hash is not completed
     (cache / "models--org--tiny-model/refs/main").write_text("not a commit")
     with pytest.raises(CheckpointError, match="expected a commit hash"):
         find_snapshot(REPO_ID, None, cache)
@@ -175,7 +175,7 @@ def test_malformed_repositories(cache: Path, repo_id: str) -> None:
 
 
 def test_unreadable_files(cache: Path, snapshot: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    # Asked of os.access, because root, who may be running the tests, can read every file.
+    # By os.access, because the tests may run as root, who can read every file.
     monkeypatch.setattr(os, "access", lambda path, mode: Path(path).name != "config.json")
     with pytest.raises(MissingFileError, match=r"config\.json cannot be read"):
         find_snapshot(REPO_ID, None, cache)

@@ -1,4 +1,4 @@
-"""Quantising whole models: smoothing, second-order rounding, bits that no CPU and thread change."""
+"""Quantising models: smoothing, second-order rounding, the same bits on all CPUs and threads."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def batch_of(lengths: list[int], vocab: int, seed: int = 0) -> RaggedBatch:
 
 
 def with_outliers(tensors: Tensors) -> Tensors:
-    """Return a model in whose hidden states a few features are far larger, as in trained ones."""
+    """Return a model with a few features far larger than the others, as trained models have."""
     result = dict(tensors)
     for name in tensors:
         if name.endswith("LayerNorm.weight"):
@@ -165,7 +165,7 @@ def test_every_instruction_set_gives_the_same_bits(
 
 
 def test_smoothing_helps_where_there_are_outliers() -> None:
-    """Against plain rounding, run by the core, whose inputs are in 8 bits too."""
+    """Compared with plain rounding, both run by the core, which also rounds inputs to 8 bits."""
     tensors = with_outliers(tiny_tensors())
     plain = dict(tensors)
     for linear in all_linears(CONFIG):
@@ -207,7 +207,7 @@ def test_quantised_layers_stay() -> None:
         mixed[f"{name}.{part}"] = whole[f"{name}.{part}"]
     result = quantize_checkpoint(mixed, CONFIG)
     assert result[f"{name}.weight"] is whole[f"{name}.weight"]
-    # What reads the same input as a layer without a factor has none either.
+    # Layers that read the same input have a factor together, or none.
     assert "encoder.layer.0.attention.self.query.input_factor" not in result
     assert "encoder.layer.1.attention.self.query.input_factor" in result
     floats = dequantize_checkpoint(result, CONFIG)
@@ -259,7 +259,7 @@ def sentences() -> list[str]:
 
 @pytest.mark.slow
 def test_minilm_in_int8() -> None:
-    """On 300 texts in many scripts, each loses little; English ones, which it is for, less."""
+    """300 texts in many scripts lose little; English texts, the model's own language, less."""
     folder = minilm_folder()
     exact = SentenceTransformer(folder, compute_type="float32").encode(sentences())
     cosine = (SentenceTransformer(folder).encode(sentences()) * exact).sum(axis=1)
@@ -268,7 +268,7 @@ def test_minilm_in_int8() -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.filterwarnings("ignore")  # theirs and torch's
+@pytest.mark.filterwarnings("ignore")  # warnings of sentence-transformers and torch
 def test_minilm_against_sentence_transformers(tmp_path: Path) -> None:
     library = pytest.importorskip("sentence_transformers", reason="needs sentence-transformers")
     folder = minilm_folder()

@@ -76,7 +76,7 @@ def test_smallest_and_largest_rows_that_are_scaled() -> None:
 
 
 def test_bits_are_the_committed_ones() -> None:
-    """The same integers and scales on every machine: integers make the weights, not a generator."""
+    """The same integers and scales on every machine; weights are made from integers, not drawn."""
     steps = np.arange(64 * 96, dtype=np.int64)
     weight = ((steps * 2654435761 % 1000003 - 500001) / 2.0**21).astype(np.float32)
     values, scale = quantize_rows(weight.reshape(64, 96))

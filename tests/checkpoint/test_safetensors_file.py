@@ -218,7 +218,7 @@ def test_missing_file_and_folder(tmp_path: Path) -> None:
 
 
 def mutated(content: bytes, rng: random.Random) -> bytes:
-    """Return the content after one to three small damages, most of them in the header."""
+    """Return the content with one to three bytes or parts damaged, most of them in the header."""
     result = bytearray(content)
     for _ in range(rng.randint(1, 3)):
         at = rng.randrange(min(len(result), 8 + 300) if rng.random() < 0.8 else len(result))
@@ -231,7 +231,7 @@ def mutated(content: bytes, rng: random.Random) -> bytes:
             del result[at : at + rng.randint(1, 9)]
         else:
             result[at:at] = result[at : at + rng.randint(1, 20)]
-        # Half of the time, keep the header's length right, so that damage reaches the JSON.
+        # In half of the cases the header's length stays right, so that the JSON itself is read.
         end = bytes(result).rfind(b"]}}")
         if rng.random() < 0.5 and end > 8:
             result[:8] = (end + 3 - 8).to_bytes(8, "little")
@@ -258,4 +258,4 @@ def test_damaged_files_are_refused_or_mean_what_the_package_reads(
             accepted += 1
             assert_equal(found, load_file(path))
     assert all(str(path) in refusal for refusal in refusals)
-    assert accepted  # else the damage was too coarse to test anything but refusal
+    assert accepted  # else all files were refused, and the test compared nothing

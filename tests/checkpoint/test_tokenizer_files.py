@@ -1,4 +1,4 @@
-"""Case and accents as the files around a tokenizer set them, and tokenizers of other kinds."""
+"""Case and accents as the files beside a tokenizer set them, and tokenizers of other kinds."""
 
 from __future__ import annotations
 
@@ -107,7 +107,7 @@ def test_a_tokenizer_of_its_own_class_stands_as_it_is(theirs: SimpleNamespace, c
 
 
 def test_a_multilingual_tokenizer(theirs: SimpleNamespace, cased: Path, tmp_path: Path) -> None:
-    """SentencePiece's tokens and names, as multilingual MiniLM and E5 have them around a BERT."""
+    """SentencePiece's tokens and names, as multilingual MiniLM and E5 use them with BERT layers."""
     names = ["<s>", "<pad>", "</s>", "<unk>", "<mask>"]
     pieces = [
         "\u2581",
@@ -198,7 +198,7 @@ def test_lowercasing_that_cannot_be_added(tiny_folder: Path, write_json: Write) 
 
 
 def test_a_large_tokenizer_is_read_and_converted(tiny_folder: Path, tmp_path: Path) -> None:
-    """Those of a hundred languages have 17 MB."""
+    """Tokenizers of a hundred languages have 17 MB."""
     tokenizer = json.loads(build_wordpiece_tokenizer(VOCAB).to_str())
     text = json.dumps(tokenizer).replace("{", "{" + " " * 17_000_000, 1)
     (tiny_folder / "tokenizer.json").write_text(text)

@@ -1,1 +1,1 @@
-"""Tests of the C++ core: its kernels one by one, its Model, and its object files."""
+"""Tests of the C++ core: each kernel, its Model, and its object files."""

@@ -1,8 +1,8 @@
 """How many instructions encoding takes on the AVX2 path, counted by valgrind's callgrind.
 
-A count has no noise, so it shows a loss of a few percent that no clock on a shared machine would.
-It depends on the compiler; instruction_counts.json has one figure for each that was used. After a
-change that is meant to change the count, or with a new compiler:
+A count has no noise, so it shows a loss of a few percent, which a clock on a shared machine cannot.
+It depends on the compiler; instruction_counts.json has figures for each compiler that was used. After
+a change that is meant to change the count, or with a new compiler:
 
     PYTHONPATH=tests python -m core.instruction_count
 
@@ -35,8 +35,8 @@ ISA = "avx2"  # valgrind knows no AVX-512
 TOKENS = {"int8": (15, 23, 64, 300), "float32": (15, 23, 130)}
 LAYERS = 1
 
-# Counting begins and ends by requests that only C can make. Outside of them valgrind is ten times
-# as fast, and what Python does to start does not count.
+# Only C can tell valgrind to begin and end counting. Outside of these two requests valgrind is ten
+# times as fast, and Python's start is not counted.
 REQUESTS = """
 #include <valgrind/callgrind.h>
 extern "C" void start() { CALLGRIND_START_INSTRUMENTATION; }
@@ -98,7 +98,7 @@ def instructions_an_encode(compute_type: str) -> int:
 
 
 def compiler() -> str:
-    """Return what compiled the extension, as its .comment section says, such as "GCC 12.2"."""
+    """Return the extension's compiler, such as "GCC 12.2", from its .comment section."""
     section = subprocess.run(
         ["readelf", "-p", ".comment", _core.__file__], check=True, capture_output=True, text=True
     )
@@ -107,7 +107,7 @@ def compiler() -> str:
 
 
 def main() -> None:
-    """Encode, if told what; otherwise write this compiler's figures."""
+    """Encode what the arguments say; without arguments, write this compiler's figures."""
     if len(sys.argv) == 3:
         encode(*sys.argv[1:])
         return

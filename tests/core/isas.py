@@ -12,7 +12,7 @@ from bge_micro import _core
 
 Floats = NDArray[np.float32]
 
-# An emulated CPU tests the instruction sets that this names; others test the rest.
+# This names the instruction sets to test on an emulated CPU; other CPUs test the rest.
 CHOSEN = os.environ.get("BGE_MICRO_TEST_ISAS", "").split()
 
 SUPPORTED = [
@@ -42,7 +42,7 @@ def assert_same_bits(actual: NDArray[Any], expected: NDArray[Any], what: str = "
 def gelu(isa: str, compute_type: str, x: Floats) -> Floats:
     """Return the kernel's GELU of x [n], n a multiple of 16; a negative zero becomes zero.
 
-    It is not exposed by itself: x is the bias of a layer whose weights are zeros.
+    No kernel computes GELU alone: here x is the bias of a layer whose weights are zeros.
     """
     int8 = compute_type == "int8"
     return _core.layers.linear(
@@ -60,7 +60,7 @@ def gelu(isa: str, compute_type: str, x: Floats) -> Floats:
 
 
 def special_rows(width: int, seed: int = 0) -> Floats:
-    """Return rows that are hard on a kernel: zeros of both signs, constants, outliers, subnormals.
+    """Return rows that are hard for a kernel: zeros of both signs, constants, outliers, subnormals.
 
     Every row is finite, and so is the difference of any two of its values.
     """

@@ -18,7 +18,7 @@ Text = NDArray[np.int32]  # token ids
 
 @dataclass(frozen=True)
 class Sizes:
-    """The config that the core wants; also the one that tests/reference.py wants."""
+    """The config that the core and tests/reference.py take."""
 
     layers: int = 2
     hidden: int = 64
@@ -43,7 +43,7 @@ class Sizes:
 
 
 def random_tensors(sizes: Sizes, int8: bool = True, factors: bool = True, seed: int = 0) -> Tensors:
-    """Return all tensors of a model with random weights, of about the size trained ones have."""
+    """Return all tensors of a model, with random weights about as large as trained ones."""
     rng = np.random.default_rng(seed)
 
     def normal(*shape: int, size: float = 1.0) -> Floats:
@@ -93,7 +93,7 @@ def random_texts(sizes: Sizes, lengths: Sequence[int], seed: int = 0) -> list[Te
 
 
 def ragged(texts: Sequence[Text]) -> tuple[Text, NDArray[np.int64]]:
-    """Return the texts' ids end to end, and where each begins."""
+    """Return the ids of all texts in one array, and the index where each text begins."""
     offsets = np.cumsum([0, *map(len, texts)])
     return np.concatenate([np.zeros(0, np.int32), *texts]), offsets.astype(np.int64)
 
@@ -133,7 +133,7 @@ def encode(
 def encode_tokens(
     model: _core.Engine, sizes: Sizes, texts: Sequence[Text], threads: int = 1
 ) -> Floats:
-    """Return the token embeddings of all texts, end to end."""
+    """Return the token embeddings of all texts in one array."""
     ids, offsets = ragged(texts)
     rows = np.full((len(ids), sizes.hidden), np.nan, np.float32)
     model.encode(

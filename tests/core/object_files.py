@@ -26,7 +26,7 @@ class Instruction:
 
     @property
     def target(self) -> int | None:
-        """Where a jump goes, if it is one."""
+        """The address that a jump names, if this is a jump."""
         address = re.search(r"([0-9a-f]+) <", self.operands)
         return int(address[1], 16) if address and JUMP.match(self.mnemonic) else None
 
@@ -47,7 +47,7 @@ class Instruction:
 
     @property
     def broadcasts(self) -> bool:
-        """Whether it spreads a value of a row over an x86 register, constants not counted."""
+        """Whether it broadcasts a value of a row to an x86 register; constants do not count."""
         spreads = self.mnemonic.startswith(("vbroadcast", "vpbroadcast")) or "{1to" in self.operands
         return spreads and "(%" in self.operands and "(%rip)" not in self.operands
 
@@ -85,7 +85,7 @@ def functions(path: Path) -> Iterator[tuple[str, list[Instruction]]]:
 
 
 def sources(library: Path) -> dict[int, str]:
-    """Tell which source file the function at an address comes from, of a library with symbols.
+    """Return the source file of the function at an address, in a library with symbols.
 
     A linker writes the local symbols of one object file after the name of its source; functions
     that other files call come last, after no name.
@@ -101,7 +101,7 @@ def sources(library: Path) -> dict[int, str]:
 
 
 def inner_loops(path: Path) -> Iterator[Loop]:
-    """Yield every run of instructions that ends in a jump to its begin and has none inside it."""
+    """Yield every innermost loop: instructions that end in a jump to the first of them."""
     for name, instructions in functions(path):
         index = {instruction.address: i for i, instruction in enumerate(instructions)}
         begin_of_last = -1

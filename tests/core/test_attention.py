@@ -1,9 +1,11 @@
 """Attention of one text, all heads, in both compute types.
 
-float32 is compared with float64. int8 is compared with what its scheme says in float64: keys from
-the middle of their range, with a scale a feature that the queries take over, queries with a scale a
-row, values from their mean with a scale a feature, probabilities as levels of 255 over their exact
-sum. A level may differ by one where 255 * exp(...) is close to a half.
+float32 is compared with float64. int8 is compared with its scheme, computed in float64:
+- keys are coded as distances from the middle of their range, with one scale per feature, which is
+  multiplied into the queries; queries have one scale per row;
+- values are coded as distances from their mean, with one scale per feature;
+- probabilities are levels from 0 to 255, divided by their exact sum. A level may differ by one where
+  255 * exp(...) is close to a half.
 """
 
 from __future__ import annotations
@@ -23,7 +25,7 @@ TOKENS = [*range(1, 50), 63, 64, 65, 130]
 MANY_TOKENS = [*range(50, 67), 127, 128, 129, 511, 512]
 COMPUTE_TYPES = ["float32", "int8"]
 PARTS = 3  # queries, keys, values
-LEAST = np.exp(-12)  # what every power counts at least
+LEAST = np.exp(-12)  # the least that a power counts
 
 
 def attend(isa: str, compute_type: str, qkv: Floats) -> Floats:
@@ -57,7 +59,7 @@ def to_codes(x: Floats, reach: Floats) -> Exact:
 
 
 def scores_as_quantized(query: Floats, key: Floats) -> Exact:
-    """Return one head's scores [queries, keys] as the codes say them, up to a shift a row."""
+    """Return one head's scores [queries, keys] from the codes, up to a constant per row."""
     half = np.float32(0.5)
     low, high = key.min(axis=0), key.max(axis=0)
     reach = high * half - low * half
@@ -70,7 +72,7 @@ def scores_as_quantized(query: Floats, key: Floats) -> Exact:
 
 
 def values_as_quantized(value: Floats) -> tuple[Exact, Exact]:
-    """Return the mean value of one head and the values less it, as their codes say them."""
+    """Return the mean value of one head, and the values minus the mean, from their codes."""
     mean = np.add.accumulate(value, axis=0)[-1] / np.float32(len(value))  # summed in order
     reach = np.maximum(mean - value.min(axis=0), value.max(axis=0) - mean)
     seen: Exact = to_codes(value - mean, reach) * (reach.astype(np.float64) / 127)
@@ -88,8 +90,8 @@ def assert_follows_the_scheme(context: Floats, qkv: Floats) -> None:
         total = powers.sum(axis=1, keepdims=True)
         expected = mean + levels @ value_seen / total
 
-        # How far float32 may be from it: exp by its own error and by that of the score, which three
-        # roundings make; a power close to a half may have the next level.
+        # The error that float32 may have: exp's own error, and that of the score, which is rounded
+        # three times. A power close to a half may get the next level.
         below = scores.max(axis=1, keepdims=True) - scores
         off = np.where(powers < 255 * np.exp(-5), 2e-4, 6e-4)
         off += powers * below * 3 * 2.0**-24
@@ -142,7 +144,7 @@ def test_heads_do_not_see_each_other(isa: str, compute_type: str) -> None:
 
 
 def hard_texts(head_size: int) -> dict[str, Floats]:
-    """Return texts that are hard on the arithmetic, by name; 37 tokens, 2 heads."""
+    """Return texts that are hard for the arithmetic, by name; 37 tokens, 2 heads."""
     rng = np.random.default_rng(head_size)
     shape = (37, PARTS, 2, head_size)
     noise = rng.standard_normal(shape).astype(np.float32)
@@ -201,7 +203,7 @@ def test_identical_keys_give_the_mean_value(isa: str, compute_type: str) -> None
 
 @pytest.mark.parametrize("compute_type", COMPUTE_TYPES)
 def test_a_dominating_key_gives_its_value(isa: str, compute_type: str) -> None:
-    """But for exp(-12) for every other key, which 8-bit attention gives to all alike."""
+    """Every other key gets exp(-12), the least that 8-bit attention gives to any key."""
     qkv = random_text(30, 1, 16)
     qkv[:, 0] = 1
     qkv[11, 1] = 100

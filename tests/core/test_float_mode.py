@@ -1,4 +1,4 @@
-"""The caller's floating-point mode: it changes no bit, and is the caller's again afterwards."""
+"""The caller's floating-point mode: it changes no bit, and encoding leaves it as it was."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def bits_of(mode: str) -> int:
 
 
 def control_word() -> int:
-    """Return this thread's mode, without the flags that say what has happened so far."""
+    """Return this thread's mode, without the flags of past exceptions."""
     environment, _, _, mask = MACHINES[platform.machine()]
     found = environment()
     ctypes.CDLL(None).fegetenv(ctypes.byref(found))
@@ -71,7 +71,7 @@ def float_mode(mode: str) -> Iterator[None]:
 
 @pytest.mark.parametrize("mode", MODES)
 def test_the_mode_is_felt(mode: str) -> None:
-    """Without this the tests below would prove nothing."""
+    """If setting a mode had no effect, the tests below would prove nothing."""
     one, three, subnormal = (np.full(1, v, np.float32) for v in (1, 3, 1e-40))
     nearest, kept = one / three, subnormal * one
     negative_nearest = -one / three
@@ -115,11 +115,11 @@ def test_finishing(isa: str, mode: str) -> None:
 )
 @pytest.mark.parametrize("mode", MODES)
 def test_making_a_model(isa: str, compute_type: str, int8_weights: bool, mode: str) -> None:
-    """Packing multiplies int8 weights out where the model computes in float32."""
+    """If the model computes in float32, packing multiplies int8 weights by their scales."""
     tensors = random_tensors(SIZES, int8=int8_weights)
     for name in tensors:
         if name.endswith("weight_scale"):
-            tensors[name][:8] = 1e-41  # subnormal: flushed, the weights would be zero
+            tensors[name][:8] = 1e-41  # subnormal: if it were flushed, the weights would be zero
     texts = random_texts(SIZES, LENGTHS)
     expected = encode(make_model(SIZES, tensors, compute_type, isa), SIZES, texts)
     with float_mode(mode):

@@ -1,6 +1,6 @@
-"""The core's own GELU and exp: how close they come, and what they are exactly at the edges.
+"""The core's own GELU and exp: their errors, and their exact values at the edges.
 
-Exp is seen through the attention of two tokens, where a probability is exp(s) / (1 + exp(s)).
+Exp is measured by the attention of two tokens, where a probability is exp(s) / (1 + exp(s)).
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from core.isas import SUPPORTED, Floats, assert_same_bits, gelu
 
 Exact = NDArray[np.float64]
 COMPUTE_TYPES = ["int8", "float32"]
-# GELU from here up is x plus what it is from minus this down.
+# For x above this, GELU(x) is x + GELU(-x).
 BOUND = {"float32": 5.75, "int8": 4.5}
 
 
@@ -39,7 +39,7 @@ def test_gelu_on_a_dense_grid(isa: str) -> None:
 
 
 def test_gelu_before_8_bits_on_a_dense_grid(isa: str) -> None:
-    """The error is small beside the step of any row that holds x: a 255th of its range."""
+    """The error is small compared with the step, 1/255 of the range, of any row that has x."""
     x = dense_grid()
     error = np.abs(gelu(isa, "int8", x) - exact_gelu(x))
     size = np.abs(x)
@@ -60,7 +60,7 @@ def test_gelu_at_the_edges(isa: str, compute_type: str) -> None:
     assert_same_bits(gelu(isa, compute_type, large), large + tail)
     if compute_type == "float32":
         assert tail[0] > -1e-7
-        assert_same_bits(large + tail, large)  # too little to be seen
+        assert_same_bits(large + tail, large)  # too little to change anything
 
 
 @pytest.mark.parametrize("compute_type", COMPUTE_TYPES)
@@ -86,7 +86,7 @@ def two_token_attention(isa: str, compute_type: str, distances: Floats, place: i
 
     One head of 16 a distance: the query is 4 * distance in one feature (the score's scale is
     1 / sqrt(16)), the keys are 0 and -1 there, the values 0 and 1. The last key is number `place`;
-    those between are of no account, by a score of -1000 from another feature.
+    those between have a score of -1000 from another feature, so they do not count.
     """
     heads, head_size = len(distances), 16
     qkv = np.zeros((place + 1, 3, heads, head_size), np.float32)
@@ -114,7 +114,7 @@ def test_exp_in_float32_softmax(isa: str) -> None:
     assert np.abs(error).max() <= 1.7e-7 + 3 * 2.0**-24
 
 
-@pytest.mark.parametrize("place", [1, 7, 8, 15])  # in either half of a vector of 16
+@pytest.mark.parametrize("place", [1, 7, 8, 15])  # in both halves of a vector of 16
 def test_exp_at_the_edges(isa: str, place: int) -> None:
     distances = np.array([0, 1e-40, 87, 88, 104, 1e3, 1e10, 1e30], np.float32)
     probabilities = two_token_attention(isa, "float32", distances, place)
@@ -122,9 +122,9 @@ def test_exp_at_the_edges(isa: str, place: int) -> None:
 
 
 def test_exp_in_8_bit_softmax(isa: str) -> None:
-    """With p0 = 255 and p1 = 255 exp(-distance), rounded to levels: half of what is lost is p1's.
+    """p0 = 255 and p1 = 255 exp(-distance), rounded to levels; half of the loss is added to p1.
 
-    Nothing falls below exp(-12), and padded keys count nothing.
+    No probability is below exp(-12) of the highest, and padded keys have none.
     """
     distances = np.concatenate([np.linspace(0, 13, 8000), [1e2, 1e4, 1e6, 1e10]]).astype(np.float32)
     p1 = 255 * np.exp(-np.minimum(distances.astype(np.float64), 12))

@@ -1,4 +1,4 @@
-"""Models whose activations strain the arithmetic: the bits must not depend on who computes them."""
+"""Models with extreme activations: the bits must be the same on every instruction set."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def change(tensors: Tensors, ending: str, how: Callable[[NDArray[np.float32]], o
 
 
 def saturated_codes(tensors: Tensors) -> None:
-    """Let every weight be -127 or 127, every word -128 or 127, the norms' rows of one sign."""
+    """Make every weight -127 or 127, every word -128 or 127, and the norms' rows of one sign."""
     for name, tensor in tensors.items():
         if tensor.dtype == np.int8:
             tensors[name] = np.where(tensor < 0, -127, 127).astype(np.int8)
@@ -36,7 +36,7 @@ def saturated_codes(tensors: Tensors) -> None:
 
 
 def large_outliers(tensors: Tensors) -> None:
-    """Let three channels tower over the rest after every norm, and in the embeddings."""
+    """Make three channels far larger than the rest after every norm, and in the embeddings."""
 
     def towering(values: NDArray[np.float32]) -> NDArray[np.float32]:
         values = values * np.float32(1e-3)
@@ -69,7 +69,7 @@ def nothing_but_zeros(tensors: Tensors) -> None:
 
 
 def identical_tokens(tensors: Tensors) -> None:
-    """Let all tokens be the same, so that all scores are."""
+    """Make all tokens equal, so that all scores are equal."""
     change(tensors, "position_embeddings.weight", np.zeros_like)
     change(tensors, "word_embeddings.weight", np.zeros_like)
 

@@ -1,4 +1,4 @@
-"""Encoding takes no more instructions than it did: a guard of speed that no noise can trip."""
+"""Encoding takes no more instructions than before: a check of speed without noise."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from core.instruction_count import (
 )
 from core.isas import SUPPORTED
 
-# What another patch release of a compiler may change; a lost tile or a second pass costs more.
+# A compiler's patch release may change this much; a lost tile or a second pass costs more.
 MARGIN = 0.02
 
 pytestmark = [
@@ -34,7 +34,7 @@ def test_instructions_an_encode(compute_type: str) -> None:
     expected = counts[compiler()][compute_type]
     count = instructions_an_encode(compute_type)
     change = count / expected - 1
-    # Fewer is good news that has to be written down, or the next loss hides behind it.
+    # If the count falls, write the new one down; otherwise it hides the next loss.
     assert abs(change) <= MARGIN, (
         f"{count:,} instructions, {change:+.1%} against {expected:,}; if that is meant, run "
         "PYTHONPATH=tests python -m core.instruction_count"

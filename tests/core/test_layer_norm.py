@@ -1,4 +1,4 @@
-"""LayerNorm of a sum, and the embedding sum that the first one follows."""
+"""LayerNorm of a sum, and the sum of embeddings before the first LayerNorm."""
 
 from __future__ import annotations
 
@@ -27,11 +27,11 @@ def add_norm(isa: str, x: Floats, y: Floats) -> Floats:
 
 
 def exact_norm(x: Floats) -> tuple[Exact, Exact]:
-    """Return the rows' norm in float64, and how far float32 may be from it.
+    """Return the rows' norm in float64, and the error that float32 may have.
 
-    The mean rounds in proportion to the row's largest value, and what is left of the row after it
-    is subtracted is divided by the standard deviation; the variance is off by half a unit for each
-    of the width / 16 squares of a lane, its root by half of that.
+    The mean's error is in proportion to the row's largest value; after the mean is subtracted, the
+    row and this error are divided by the standard deviation. The variance has an error of half a
+    unit for each of the width / 16 squares of a lane, its root of half as much.
     """
     weight, bias = weight_and_bias(x.shape[1])
     exact = x.astype(np.float64)
@@ -69,7 +69,7 @@ def test_special_rows(isa: str, width: int) -> None:
 
 @pytest.mark.parametrize("mean", [100.0, -1e4, 1e6])
 def test_large_means(isa: str, mean: float) -> None:
-    """The second pass sees the row without its mean; E[x^2] - E[x]^2 would have nothing left."""
+    """The second pass squares the row minus its mean; E[x^2] - E[x]^2 would lose every digit."""
     noise = np.random.default_rng(0).standard_normal((20, 384)).astype(np.float32)
     x = np.full_like(noise, mean)
     normed = add_norm(isa, x, noise)
@@ -80,7 +80,7 @@ def test_large_means(isa: str, mean: float) -> None:
 
 @pytest.mark.parametrize("constant", [0.0, -0.0, 3.0, -1024.0])
 def test_a_constant_row_becomes_the_bias(isa: str, constant: float) -> None:
-    """Where the mean is exact nothing is left of the row; these constants have an exact mean."""
+    """These constants have an exact mean, so the row minus its mean is zero."""
     x = np.full((2, 384), constant, np.float32)
     _, bias = weight_and_bias(384)
     assert_same_bits(add_norm(isa, x, np.zeros_like(x)), np.stack([bias, bias]))

@@ -29,7 +29,7 @@ def run(
     scale: Floats | None = None,
     factor: Floats | None = None,
 ) -> Floats:
-    """Run the kernel, over everything if not told otherwise; what it leaves out is NaN."""
+    """Run the kernel, on all rows and columns by default; outputs it does not write are NaN."""
     rows, panels = rows or (0, len(x)), panels or (0, len(weight) // LANES)
     return _core.layers.linear(isa, "float32", x, weight, scale, bias, factor, False, rows, panels)
 
@@ -77,7 +77,7 @@ def test_close_to_float64(isa: str, outputs: int, inner: int) -> None:
     x = random_rows(15, inner)
     y = run(isa, x, weight, bias)
     exact = x.astype(np.float64) @ weight.T.astype(np.float64) + bias
-    # The textbook bound: each of `inner` steps is off by half a unit of a partial sum at most.
+    # The textbook bound: each of `inner` steps adds at most half a unit of a partial sum.
     bound = inner * 2.0**-24 * (np.abs(x) @ np.abs(weight).T + np.abs(bias))
     assert (np.abs(y - exact) <= bound).all()
     assert_same_bits(y, run("scalar", x, weight, bias))

@@ -1,7 +1,7 @@
 """int8 linear layers: exact integer sums, then one conversion and one multiply-add.
 
-Nothing here has a tolerance: whatever the instruction set, a result is the one that NumPy finds
-with exact integers, to the last bit.
+No test here has a tolerance: on every instruction set a result equals, to the last bit, what NumPy
+computes with exact integers.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ class Layer:
         panels: tuple[int, int] | None = None,
         gelu: bool = False,
     ) -> Floats:
-        """Run the kernel, over everything if not told otherwise; what it leaves out is NaN."""
+        """Run the kernel, on all rows and columns by default; outputs it does not write are NaN."""
         return _core.layers.linear(
             isa,
             "int8",
@@ -53,7 +53,7 @@ class Layer:
         )
 
     def model(self, x: Floats) -> Floats:
-        """Say in NumPy what the kernel must compute, given the codes of the rows of x."""
+        """Compute with NumPy what the kernel must give, from the codes of the rows of x."""
         codes, row_scale, zero_point = _core.kernels.quantize("scalar", x, self.factor)
         # float64 holds these integers exactly: they stay below 2**31.
         sums = (codes - zero_point[:, np.newaxis]).astype(np.float64) @ self.weight.T.astype(
@@ -97,7 +97,7 @@ def test_any_size(isa: str, outputs: int, inner: int) -> None:
 
 
 def weights_of_kind(kind: str, outputs: int, inner: int) -> NDArray[np.int8]:
-    """Return weights as the AVX2 packer must tell apart: of four, at most 128 may go one way."""
+    """Return weights for both cases of the AVX2 packer: four of one sign sum to 128, or more."""
     rng = np.random.default_rng(0)
     shape = (outputs, inner)
     small = rng.integers(-1, 2, shape)
@@ -185,7 +185,7 @@ def test_extreme_codes_and_weights(isa: str, inner: int) -> None:
     assert set(zero_point) == {-128, 127, 0}
     y = layer.run(isa, x)
     assert_same_bits(y, layer.model(x))
-    # The largest sum there can be: 255 * 127 * inner.
+    # The largest possible sum: 255 * 127 * inner.
     assert abs(y[0, 0] / (127 * inner * layer.scale[0]) - 1) < 1e-6
 
 
@@ -198,7 +198,7 @@ def test_no_pair_of_code_and_weight_saturates(isa: str) -> None:
         np.ones(256, np.float32),
         np.zeros(256, np.float32),
     )
-    # Rows whose first value makes the range 255 wide, so that a value is its code's distance.
+    # The first value of a row makes its range 255, so the scale is 1 and values are integers.
     x = np.repeat(np.arange(256, dtype=np.float32)[:, np.newaxis], inner, axis=1)
     x[:, 0] = 255
     x[:, 1] = 0
@@ -230,7 +230,7 @@ def test_close_to_the_float_layer(isa: str) -> None:
 @pytest.mark.parametrize("rows", [1, 5, 12, 31])
 @pytest.mark.parametrize("outputs", [48, 64])
 def test_gelu_epilogue(isa: str, rows: int, outputs: int) -> None:
-    """GELU after the layer has the bits of GELU by a layer that only passes values on."""
+    """GELU fused to a layer has the same bits as GELU in a second layer that copies its input."""
     layer = random_layer(outputs, 64)
     x = random_rows(rows, 64)
     expected = gelu("scalar", "int8", layer.model(x).reshape(-1)).reshape(rows, outputs)

@@ -1,4 +1,4 @@
-"""The core's Engine: right to the float64 reference, and the same bits however it is run."""
+"""The core's Engine: close to the float64 reference, and the same bits however it is run."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ LENGTHS = [2, 1, 17]
 SMALL = SIZES[1]
 # Every residue of 16, and both sides of what a chunk (48 rows) and a block (96 tokens) hold.
 SMALL_LENGTHS = [*range(1, 18), 25, 31, 32, 33, 47, 48, 49, 50, 64, 95, 96, 97, 98, 130, 300]
-LONE = 21  # from here on, texts that are worth more than one thread
+LONE = 21  # from here on, one text is long enough for more than one thread
 
 
 def sizes_id(sizes: Sizes) -> str:
@@ -41,7 +41,7 @@ def sizes_id(sizes: Sizes) -> str:
 
 @functools.cache
 def scalar_one_by_one(compute_type: str) -> Floats:
-    """Return the small model's vectors, that every other way to run it must give."""
+    """Return the small model's vectors; every other way to run it must give the same."""
     model = make_model(SMALL, random_tensors(SMALL), compute_type, "scalar")
     texts = random_texts(SMALL, SMALL_LENGTHS)
     return np.concatenate([encode(model, SMALL, [text]) for text in texts])
@@ -195,7 +195,7 @@ def test_vectors_are_the_finished_token_embeddings(
 @pytest.mark.parametrize("skip", [1, 5, 1000])
 @pytest.mark.parametrize("pooling", POOLINGS)
 def test_skipped_tokens_are_not_pooled(isa: str, pooling: str, skip: int) -> None:
-    """The last token always is, so that every text has a vector."""
+    """The last token is always pooled, so that every text has a vector."""
     model = make_model(SMALL, random_tensors(SMALL), "int8", isa)
     texts = random_texts(SMALL, LENGTHS)
     expected = [
@@ -225,7 +225,7 @@ def test_many_callers_at_once() -> None:
 
 
 def test_workers_keep_helping_after_many_short_texts() -> None:
-    """No job, however short, may leave the pool believing that its workers are already woken."""
+    """After a very short job the pool must not believe that its workers are still awake."""
     model = make_model(SMALL, random_tensors(SMALL), "float32", "scalar")
     short = random_texts(SMALL, [3] * 50)
     long = random_texts(SMALL, [64] * 8)
@@ -266,7 +266,7 @@ def test_the_tensors_may_go_once_the_model_is_made() -> None:
     copies = {name: tensor.copy() for name, tensor in tensors.items()}
     model = make_model(SMALL, copies, "int8")
     for name, tensor in copies.items():
-        if not name.startswith("embeddings."):  # the tables are read in place, the rest is packed
+        if not name.startswith("embeddings."):  # tables are read where they are, the rest is packed
             tensor[...] = 1
     copies.clear()
     assert_same_bits(encode(model, SMALL, texts), expected)

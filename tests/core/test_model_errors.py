@@ -1,4 +1,4 @@
-"""What the core's Engine refuses: wrong shapes, types and sizes, never by a crash."""
+"""The core's Engine refuses every wrong shape, type and size by an error, never by a crash."""
 
 from __future__ import annotations
 

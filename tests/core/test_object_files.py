@@ -1,7 +1,7 @@
-"""What the compiler made of the ISA files: nothing that a linker could mix up, and tight loops.
+"""The object files of the instruction sets: no symbols that a linker could mix up, tight loops.
 
-Reads the object files that building this checkout leaves in build/ (`pip install .` does). Where
-there are none, as in the test of a wheel, there is nothing to read and the tests are skipped.
+The tests read the object files in build/, where `pip install .` leaves them. If there are none, as
+in the test of a wheel, the tests are skipped.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ TILES = {
 # every number of rows up to this, and for all panels as well as for the last one by itself.
 AVX512_TILES = {"vpdpbusd": (8, 2), "vfmadd": (6, 2)}
 # Instructions beyond the baseline, each with a pattern for "mnemonic operands", and which object
-# files may hold them. What stands first in an object file's list must be there, too.
+# files may hold them. An object file must contain the first of its list.
 SSE41 = (
     r"pmaddubsw|pmov[sz]x|p?blendv?|pmulld|packusdw|phadd|haddp|pshufb|round[ps]|palignr|ptest"
     r"|movddup|lddqu|pabs|psign|p(insr|extr)[bdq]|pm(in|ax)(sb|uw|sd|ud)|pcmpeqq|dpp[sd]|crc32"
@@ -102,7 +102,7 @@ def isa_object(request: pytest.FixtureRequest, build: Path) -> Path:
 
 
 def test_the_table_is_the_only_symbol_defined(isa_object: Path) -> None:
-    """Whatever else a linker sees it could take for another file's, or give to another file."""
+    """The linker could exchange any other symbol for the same symbol of another object file."""
     visible = [symbol for symbol in symbols(isa_object) if symbol.kind not in "abdrtNnU"]
     assert len(visible) == 1, visible
     assert re.fullmatch(r"bge::k\w+Kernels", visible[0].name), visible
@@ -135,7 +135,7 @@ def test_instructions_stay_in_the_files_of_their_cpus(build: Path) -> None:
 
 
 def test_instructions_stay_in_their_functions_of_the_extension(build: Path) -> None:
-    """The linker has added nothing, and merged nothing."""
+    """The linker has neither added nor merged code."""
     (extension,) = build.parent.glob("_core*.so")
     owners = sources(extension)
     seen = set()
@@ -159,14 +159,14 @@ def features_of(code: list[Instruction]) -> set[str]:
 
 @pytest.mark.parametrize("isa", [name for name in ISAS if name in TILES])
 def test_tiles_live_in_registers(build: Path, isa: str) -> None:
-    """The innermost loops of linears touch memory only to read rows and weights."""
+    """The innermost loops of linears use memory only to read rows and weights."""
     loops = [
         loop
         for loop in inner_loops(build / f"isa_{isa}.dir/cpp/isa/{isa}.cpp.o")
         if "linear_" in loop.function or "Tile" in loop.function
     ]
     for multiply_add, count in TILES[isa].items():
-        # A compiler may unroll the loop over the inner dimension, too.
+        # A compiler may also unroll the loop over the inner dimension.
         tiles = [loop for loop in loops if loop.count(multiply_add) in (count, 2 * count)]
         tiles = [loop for loop in tiles if len(loop.body) < 5 * loop.count(multiply_add)]
         assert tiles, f"no loop of {count} {multiply_add}"
@@ -178,13 +178,13 @@ def test_tiles_live_in_registers(build: Path, isa: str) -> None:
 @pytest.mark.skipif("avx512vnni" not in ISAS, reason="another architecture")
 @pytest.mark.parametrize("multiply_add", AVX512_TILES)
 def test_every_avx512_tile_is_its_multiply_adds(build: Path, multiply_add: str) -> None:
-    """Rows times panels of them and no store: accumulators kept in memory halve the speed."""
+    """Rows x panels multiply-adds and no store: accumulators in memory would halve the speed."""
     rows, panels = AVX512_TILES[multiply_add]
     expected = Counter(r * p for r in range(1, rows + 1) for p in {1, panels})
     tiles = [
         loop
         for loop in inner_loops(build / "isa_avx512vnni.dir/cpp/isa/avx512vnni.cpp.o")
-        # Epilogues of int8 linears have float multiply-adds, too, but are no tiles.
+        # The epilogue of an int8 linear also has float multiply-adds, but is not a tile.
         if ("float32" if multiply_add == "vfmadd" else "Dot") in loop.function
         if loop.count(multiply_add) and any(i.broadcasts for i in loop.body)
     ]

@@ -37,14 +37,14 @@ def quantized(isa: str, vector: Floats, precision: str) -> NDArray[np.uint8]:
     """Return a vector in 8 bits or one bit a dimension, as bytes."""
     size = len(vector)
     width = (size + 15) // 16 * 16
-    row = np.full((1, width), 1e9, np.float32)  # beyond the vector: what truncation takes away
+    row = np.full((1, width), 1e9, np.float32)  # beyond the vector: what truncation removes
     row[0, :size] = vector
     row_bytes = (size + 7) // 8 if "binary" in precision else size
     return _core.kernels.pool(isa, row, "cls", size, False, precision, row_bytes)
 
 
 def model(vector: Floats, precision: str) -> NDArray[np.uint8]:
-    """Say in NumPy what `quantized` must be."""
+    """Compute with NumPy what `quantized` must return."""
     if precision == "ubinary":
         return np.packbits(vector > 0)
     if precision == "binary":
@@ -76,7 +76,7 @@ def test_poolings_of_special_rows(isa: str) -> None:
 
 
 def test_the_later_of_two_zeros_is_the_maximum(isa: str) -> None:
-    """Of equal values the second is kept, and NEON's own maximum would prefer the positive zero."""
+    """Of two equal values the second is kept; NEON's own maximum would prefer the positive zero."""
     x = np.array([[0.0] * 16, [-0.0] * 16], np.float32)
     assert_same_bits(pool(isa, x, "max"), x[1])
     assert_same_bits(pool(isa, x[::-1].copy(), "max"), x[0])
@@ -93,7 +93,7 @@ def test_truncation_comes_before_normalisation(isa: str, dimensions: int, normal
     kept = vector[:dimensions].astype(np.float64)
     np.testing.assert_allclose(result, kept / np.linalg.norm(kept), rtol=3e-7)
     assert_same_bits(result, finish("scalar", vector, dimensions, normalize))
-    # What was cut off leaves no trace.
+    # The dimensions that were cut off have no influence.
     vector[dimensions:] = 1e9
     assert_same_bits(result, finish(isa, vector, dimensions, normalize))
 

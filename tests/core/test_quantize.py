@@ -17,9 +17,9 @@ Quantized = tuple[NDArray[np.int32], Floats, NDArray[np.int32]]
 
 
 def model(x: Floats, factor: Floats | None = None) -> Quantized:
-    """Say in NumPy, operation by operation, what the kernel must compute: codes, scale, zero point.
+    """Compute codes, scale and zero point with NumPy, with the kernel's operations in its order.
 
-    Every operation rounds to float32, as the kernel's do.
+    Every operation rounds to float32, as in the kernel.
     """
     one = np.float32(1)
     x = x if factor is None else x * factor
@@ -41,7 +41,7 @@ def assert_equal(actual: Quantized, expected: Quantized) -> None:
 
 
 def assert_close(x: Floats, quantized: Quantized) -> None:
-    """Fail unless the codes stand for x to within half a step."""
+    """Fail unless the codes represent x with an error of at most half a step."""
     codes, scale, zero_point = quantized
     assert codes.min() >= -128
     assert codes.max() <= 127
@@ -85,7 +85,7 @@ def test_each_row_for_itself(isa: str) -> None:
 
 
 def test_zeros_are_exact(isa: str) -> None:
-    """The range always holds 0, so that 0 has a code of its own: padding and ReLU-like rows."""
+    """The range always includes 0, so that 0 has an exact code: for padding and ReLU-like rows."""
     for sign in (1, -1):
         x = np.abs(special_rows(64)) * np.float32(sign)
         x[:, ::2] = 0
@@ -110,7 +110,7 @@ def test_a_row_without_range_has_scale_one(isa: str) -> None:
 
 
 def test_a_row_that_overflows_has_defined_codes(isa: str) -> None:
-    """Its range is infinite: it counts as constant, so that no NaN is made an integer."""
+    """The range is infinite: the row counts as constant, so that no NaN becomes an integer."""
     x = np.zeros((4, 32), np.float32)
     x[0, :2] = np.inf, -np.inf
     x[1, 3] = -np.inf
@@ -125,7 +125,7 @@ def test_a_row_that_overflows_has_defined_codes(isa: str) -> None:
 
 
 def test_a_nan_has_the_highest_code(isa: str) -> None:
-    """It does not count for the range; converted, it would be another integer on each CPU."""
+    """NaN does not count for the range; CPUs would convert it to different integers."""
     x = np.tile(np.array([np.nan, -1, 1, 0], np.float32), 16)[np.newaxis]
     x[0, 1] = np.nan
     codes, scale, zero_point = _core.kernels.quantize(isa, x)

@@ -1,6 +1,6 @@
-"""The core's own fused multiply-add, which CPUs without the instruction compute with.
+"""The core's own fused multiply-add, for CPUs without the instruction.
 
-The oracle is exact: floats are integers times powers of two, and Python's integers have no limit.
+The oracle is exact: a float is an integer times a power of two; Python's integers have no bound.
 """
 
 from __future__ import annotations
@@ -73,7 +73,7 @@ def assert_correct(triples: Triples) -> None:
 
 
 def assert_same(actual: Floats, expected: Floats) -> None:
-    """Compare bits, but for NaN, which may differ in sign and payload."""
+    """Compare bits, except of NaN, which may differ in sign and payload."""
     np.testing.assert_array_equal(np.isnan(actual), np.isnan(expected))
     assert_same_bits(np.nan_to_num(actual, nan=7), np.nan_to_num(expected, nan=7))
 
@@ -84,7 +84,7 @@ def floats_of(bits: Iterable[int]) -> Floats:
 
 
 def random_floats(rng: np.random.Generator, n: int, exponents: range, mantissa_bits: int) -> Floats:
-    """Return floats of random sign, with few mantissa bits where halfway cases are wanted."""
+    """Return floats of random sign, with few mantissa bits to get halfway cases."""
     top = rng.integers(0, 1 << mantissa_bits, n)
     mantissa = 1.0 + top / (1 << mantissa_bits)
     exponent = rng.integers(exponents.start, exponents.stop, n)
@@ -115,7 +115,7 @@ def test_any_bits(bits: list[int]) -> None:
 @given(st.integers(0, INFINITY - 1), st.integers(0, INFINITY - 1), st.integers(-3, 3))
 @settings(max_examples=250, deadline=None)
 def test_cancellation(a_bits: int, b_bits: int, neighbour: int) -> None:
-    """Add what nearly cancels the product: its rounded value, or a float a few steps away."""
+    """Add a value that almost cancels the product: its rounded value, or a float near it."""
     a, b = floats_of([a_bits, b_bits]).tolist()
     rounded = int(np.array(min(a * b, LARGEST), np.float32).view(np.int32))
     c = -floats_of([min(max(rounded + neighbour, 0), INFINITY)])
@@ -152,9 +152,9 @@ def test_random_values(factors: range, addends: range, mantissa_bits: int) -> No
 def test_equal_on_every_instruction_set(
     isa: str, factors: range, addends: range, mantissa_bits: int
 ) -> None:
-    """Compare a million cases: a linear layer whose only product that is not zero is the first.
+    """Compare a million cases in a linear layer of which only the first product is not zero.
 
-    Most instruction sets have the operation in hardware; sse41 has a copy of ours on registers.
+    Most instruction sets have the operation in hardware; sse41 runs our replacement on registers.
     """
     rng = np.random.default_rng(1)
     rows, columns, inner = 1024, 1024, 16
@@ -164,10 +164,10 @@ def test_equal_on_every_instruction_set(
     weight[:, 0] = random_floats(rng, columns, factors, mantissa_bits)
     bias = random_floats(rng, columns, addends, mantissa_bits)
     with np.errstate(all="ignore"):
-        bias[::4] = -x[::4, 0] * weight[::4, 0]  # cancels, rounding error apart, on the diagonal
+        bias[::4] = -x[::4, 0] * weight[::4, 0]  # the diagonal: leaves the rounding error
     bias[~np.isfinite(bias)] = 1
     result = _core.layers.linear(
         isa, "float32", x, weight, None, bias, None, False, (0, rows), (0, columns // 16)
     )
-    # The products of zeros that follow turn -0.0 into 0.0, and so does adding 0.
+    # The zero products after the first turn -0.0 into 0.0; adding 0 here does the same.
     assert_same_bits(result, soft_fma(x[:, :1], weight[:, 0], bias) + np.float32(0))

@@ -1,4 +1,4 @@
-"""Exact search in the core: against NumPy, on every instruction set, with any number of threads."""
+"""Exact search in the core equals NumPy's, on every instruction set, with any number of threads."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def top_k(
 
 
 def values(vectors: Vectors, element: str) -> NDArray[np.float64]:
-    """Return the numbers that vectors stand for."""
+    """Return the numbers that vectors of codes represent."""
     if element == "bits":
         return np.unpackbits(vectors, axis=1) * 2.0 - 1.0
     return vectors.astype(np.float64) - (128 if element == "uint8" else 0)
@@ -45,7 +45,7 @@ def unit(vectors: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def ordered_dot(a: Floats, b: Floats) -> np.float32:
-    """Say in NumPy what a float score must be: 16 chains, then sums by halving."""
+    """Compute a float score with NumPy: 16 chains, then sums by halving."""
     size = len(a) + -len(a) % 16
     x, y = (np.pad(v, (0, size - len(v))).reshape(-1, 16) for v in (a, b))
     lanes = np.zeros(16, np.float32)
@@ -57,7 +57,7 @@ def ordered_dot(a: Floats, b: Floats) -> np.float32:
 
 
 def ranked(scores: Vectors, k: int) -> NDArray[np.int64]:
-    """Return the best columns of each row: of equal scores the lower column first."""
+    """Return the best columns of each row; if scores are equal, the lower column comes first."""
     return np.argsort(-scores, axis=1, kind="stable")[:, :k]
 
 
@@ -75,7 +75,7 @@ def test_integer_scores_are_exact(isa: str, element: str, width: int) -> None:
 @pytest.mark.parametrize("byte", [0, 1, 0x7F, 0x80, 0x81, 0xFF])
 @pytest.mark.parametrize("element", ["int8", "uint8", "bits"])
 def test_the_extremes_of_bytes(isa: str, element: str, byte: int) -> None:
-    """No intermediate sum saturates, also where 32768 products are as large as they can be."""
+    """No intermediate sum saturates, even if 32768 products have the largest possible value."""
     width = 32768
     rows = np.array([[byte] * width, [0x80] * width, [0x7F] * width], np.uint8)
     rows = rows.view(np.int8) if element == "int8" else rows

@@ -1,4 +1,4 @@
-"""The model's own tokenizer, once as ours and once as Hugging Face's."""
+"""The model's tokenizer, as this package's class and as Hugging Face's."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def tokenizer(tokenizer_json: str) -> Tokenizer:
 
 @pytest.fixture(scope="session")
 def reference(tokenizer_json: str) -> Reference:
-    """Ids by Hugging Face: the whole text, then its truncation."""
+    """Ids by Hugging Face: of the whole text first, which are then truncated."""
     inner = tokenizers.Tokenizer.from_str(tokenizer_json)
     inner.no_padding()
 

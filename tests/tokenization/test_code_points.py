@@ -1,4 +1,4 @@
-"""Every code point's ids are those that the released vectors were made with."""
+"""Every code point has the ids with which the released vectors were made."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ import tokenizers
 
 from bge_micro.tokenization import Tokenizer
 
-# Equal for tokenizers 0.20.0 to 0.23.3. If a release changes it, texts with these characters get
-# other vectors: bound the dependency, or raise the numerics version and replace the hash.
+# Equal for tokenizers 0.20.0 to 0.23.3. If a release changes the hash, texts with these characters
+# get other vectors: bound the dependency, or raise the numerics version and replace the hash.
 SHA256 = "d6e1035423114d96cbf2e61ae1d5615ef11d288b11fb9a38b51096bf01efd2cd"
 CHUNK = 0x1000
 

@@ -1,4 +1,4 @@
-"""Huge texts: exact ids from as little of the text as possible."""
+"""Huge texts: exact ids, and as little of the text as possible is read."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ def test_the_chunks_have_the_tokens_of_the_text(text: str, size: int, name: str)
         ("\x00", 8 + 404 + 404),
         ("\u0301", 8 + 404 + 404),
         (" ", 0),
-        # Nothing is safe here, and the text is read whole.
+        # Here no cut is safe, so the whole text is read.
         ("\x0b\x0c\x85", 3000),
         ("a\u3000", 2000),
     ],
@@ -158,9 +158,9 @@ def test_further_added_tokens_are_never_cut(content: str) -> None:
 @pytest.mark.parametrize(
     "text",
     [
-        # A window that is one word may hold fewer letters than WordPiece looks at.
+        # A window that is one word may have fewer letters than WordPiece reads.
         *(("a" + "\u0301" * 5) * letters for letters in (60, 90, 100, 101, 200)),
-        # One character over and over, each of them a token, without a safe cut.
+        # One character repeated, each a token, without a safe cut.
         "\u2026" * 2000,
     ],
 )
@@ -275,7 +275,7 @@ def test_100_mb_take_little_time_and_memory(tokenizer_file: Path) -> None:
     assert run.returncode == 0, run.stderr
     for line in run.stdout.splitlines():
         *_, seconds, megabytes = line.split()
-        # Half a second is the promise, for a machine with nothing else to do.
+        # The promise is half a second, on a machine that does nothing else.
         assert float(seconds) < 2.0, line
         assert float(megabytes) < 20, line
     assert len(run.stdout.splitlines()) == 9

@@ -1,4 +1,4 @@
-"""Ids equal Hugging Face's for every text, and so does truncation."""
+"""Ids and truncation equal Hugging Face's for every text."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One tokenizer in many threads and processes, with no thread started that nobody asked for."""
+"""One tokenizer in many threads and processes; it starts no thread unless asked to."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ needs_fork = pytest.mark.skipif(not hasattr(os, "fork"), reason="the system has 
 
 
 def run(program: str, tokenizer_file: Path, **environment: str) -> str:
-    """Run `program` in a fresh process, whose thread pool nobody has used."""
+    """Run `program` in a new process, whose thread pool is unused."""
     kept = {k: v for k, v in os.environ.items() if not k.startswith(("TOKENIZERS_", "RAYON_"))}
     done = subprocess.run(
         # Python 3.12 warns about the fork that is tested here.
