@@ -1,4 +1,4 @@
-"""Measure everything and write it down: `python -m bench --onnx FILE --out FOLDER`."""
+"""Measure everything and write a report: `python -m bench --onnx FILE --out FOLDER`."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ from bge_micro.atomic import atomic_file
 
 PARTS = ("sides", "kernels", "startup", "scaling")
 STARTUP_PAIRS = 40
-SLOW_ISA = "scalar"  # for machines that have nothing else; takes part if --sides names it
-# Multiply-adds without an instruction for them: 4 ms a token and more.
+SLOW_ISA = "scalar"  # for machines without a better one; it takes part only if --sides names it
+# These CPUs have no instruction for a fused multiply-add: 4 ms a token and more.
 VERY_SLOW = (
     our_name("int8", SLOW_ISA),
     our_name("float32", SLOW_ISA),
@@ -81,7 +81,7 @@ def parse() -> argparse.Namespace:
 
 
 def existing_file(text: str) -> Path:
-    """Return the path of a file that is there."""
+    """Return the path of a file that exists."""
     if not Path(text).is_file():
         raise argparse.ArgumentTypeError(f"there is no file {text}")
     return Path(text)
@@ -93,7 +93,7 @@ def cpu_list(text: str) -> list[int]:
 
 
 def make_workloads() -> list[Workload]:
-    """Return what the sides run; a token count is the model's own tokenizer's."""
+    """Return what the sides run; the model's tokenizer counts the tokens."""
     tokenizer = SentenceTransformer().tokenizer
 
     def count(text: str) -> int:
@@ -103,7 +103,7 @@ def make_workloads() -> list[Workload]:
 
 
 def make_probe(folder: Path) -> PeakProbe | None:
-    """Compile the probe; without a compiler there are no shares of the peak."""
+    """Compile the probe; without a compiler the report has no shares of the peak."""
     try:
         return PeakProbe(folder)
     except Exception as error:
@@ -119,7 +119,7 @@ def measure_sides(
     isas: list[str],
     probe: PeakProbe | None,
 ) -> None:
-    """Run the rounds: all sides on one thread, the int8 sides on two as well."""
+    """Run the rounds: all sides on one thread, the int8 sides also on two."""
     best = report.best_isa
     specs = our_sides([isa for isa in isas if isa != SLOW_ISA or isa in arguments.sides])
     if arguments.compare:
@@ -155,7 +155,7 @@ def on_two(spec: SideSpec, best: str) -> bool:
 
 
 def takes_part(best: str) -> Callable[[SideSpec, Workload], bool]:
-    """Return who runs what: ours on lesser instruction sets only what the targets speak of."""
+    """Return which side runs what: ours, on slower instruction sets, only what the targets need."""
 
     def answer(spec: SideSpec, workload: Workload) -> bool:
         if not spec.ours or our_name(spec.compute_type, best) in spec.name:
@@ -181,7 +181,7 @@ def write(report: Report, out: Path) -> None:
 
 
 def say(what: str) -> None:
-    """Tell the one who waits."""
+    """Report progress on stderr."""
     print(what, file=sys.stderr, flush=True)
 
 

@@ -1,4 +1,4 @@
-"""The other end of `bench.worker`: starts the process of a side and asks it."""
+"""The other end of `bench.worker`: starts a side's process and sends it requests."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ REPOSITORY = Path(__file__).resolve().parents[1]
 
 
 class SideError(Exception):
-    """A side cannot take part; the message says why."""
+    """A side cannot take part; the message gives the reason."""
 
 
 class RemoteSide:
@@ -100,7 +100,7 @@ def pinned(cpus: list[int], *command: str) -> list[str]:
 
 
 def environment(threads: int) -> dict[str, str]:
-    """Return the environment of a side's process: as many threads for everybody."""
+    """Return the environment of a side's process: the same number of threads for each."""
     count = str(threads)
     return os.environ | {
         "PYTHONPATH": str(REPOSITORY),

@@ -1,4 +1,4 @@
-"""The one set of weights in the form each side reads, made once and kept in a folder."""
+"""The same weights in the form that each side reads, made once and kept in a folder."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ HEADS, HIDDEN = 12, 384
 
 @dataclass(frozen=True)
 class ModelFiles:
-    """Where the forms of the model are.
+    """The paths of the model's forms.
 
     Attributes:
         official: The hub's onnx/model_quantized.onnx.
-        folder: Where what is made from it is kept between runs.
+        folder: The folder in which the forms made from it are kept between runs.
     """
 
     official: Path
@@ -33,7 +33,7 @@ class ModelFiles:
         return self.make("float32_folder", make)
 
     def float_onnx(self) -> Path:
-        """Return the export turned back into float32."""
+        """Return the export converted to float32."""
 
         def make(out: Path) -> None:
             from bench.float_onnx import write_float_onnx
@@ -46,7 +46,7 @@ class ModelFiles:
         """Return the file or folder of this name, made first if it is not there yet."""
         path = self.folder / name
         if not path.exists():
-            # Under another name until complete. The suffix stays: some writers look at it.
+            # Under another name until complete. The suffix stays, because some writers read it.
             unfinished = path.with_name(f"unfinished_{name}")
             if unfinished.is_dir():
                 shutil.rmtree(unfinished)

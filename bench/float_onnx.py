@@ -1,8 +1,8 @@
-"""The official int8 export turned back into float32: the same weights for runtimes of float32.
+"""The official int8 export converted to float32: the same weights for runtimes of float32.
 
 Every integer product of the export becomes a MatMul of floats, every dequantised table a table of
-floats; all else stays. The graph keeps the shape exporters have given BERT for years, which is what
-the optimisers of ONNX Runtime and OpenVINO look for.
+floats; nothing else changes. The graph keeps the form that exporters have given BERT for years,
+which the optimisers of ONNX Runtime and OpenVINO recognise.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ def write_float_onnx(quantized: Path, out: Path) -> None:
 
 
 class _FloatGraph:
-    """A graph under change: replacements are collected, then leftovers are dropped."""
+    """A graph that is being changed: replacements are collected, then unused nodes are removed."""
 
     def __init__(self, graph: Any) -> None:
         self.graph = graph
@@ -68,7 +68,7 @@ class _FloatGraph:
         self._put(dequantize, onnx.helper.make_node("Gather", inputs, [dequantize.output[0]]))
 
     def finish(self) -> None:
-        """Drop what nothing leads to any more."""
+        """Remove what no node uses any more."""
         wanted = {value.name for value in self.graph.output}
         kept = []
         for node in reversed(self.graph.node):  # in topological order, so users come first

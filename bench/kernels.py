@@ -1,6 +1,6 @@
-"""Each kernel's multiply-adds a second, as a share of what its instruction can do here.
+"""Each kernel's multiply-adds a second, as a share of its instruction's peak on this machine.
 
-The probe runs next to the kernel in every round, because a machine's clock is not always the same.
+The probe runs next to the kernel in every round, because a machine's clock changes.
 A linear's share counts the tile and its conversion to float: no GELU, no quantising of its input.
 Its weights stay in the cache, as they do from block to block where the cache is large enough.
 """
@@ -26,8 +26,8 @@ SHAPES = (
 )
 ROWS = (15, 23, 48, 128, 300)
 ATTENTION_TOKENS = (23, 128, 300, 512)
-Run = Callable[[int], list[float]]  # seconds of each of so many calls
-SECONDS = 0.005  # of kernel, then of probe, in a round; a round's figure is its median call
+Run = Callable[[int], list[float]]  # seconds for this many calls
+SECONDS = 0.005  # of the kernel, then of the probe, per round; the median call counts
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,7 @@ class KernelSpeed:
         kernel: Such as "linear int8 avx512vnni".
         shape: Such as "384 x 1152".
         rows: Rows of a linear's input, or tokens of attention.
-        instruction: What the peak is of.
+        instruction: The instruction whose peak it is.
         rate: Multiply-adds a second.
         peak: The same of the instruction.
         share: Their ratio, round by round.
@@ -54,7 +54,7 @@ class KernelSpeed:
 
 
 def measure_kernels(probe: PeakProbe, rounds: int) -> list[KernelSpeed]:
-    """Measure the linears and attention of every instruction set here but the scalar one."""
+    """Measure the linears and attention of every instruction set except the scalar one."""
     from bge_micro import _core
 
     sets = [name for name, usable in _core.instruction_sets() if usable]
@@ -106,7 +106,7 @@ def _linear(isa: str, compute: str, rows: int, inner: int, outer: int) -> Run:
     if compute == "float32":
         weight = rng.standard_normal((outer, inner), np.float32)
         return lambda n: kernels.linear_seconds(isa, compute, x, weight, None, bias, n)
-    # Narrow, as where one outlier sets the scale of a matrix: avx2 then has hardly any extra steps.
+    # Small weights, as if one outlier set the matrix's scale: avx2 then has almost no extra steps.
     codes = np.clip(np.rint(rng.standard_normal((outer, inner)) * 12), -127, 127).astype(np.int8)
     scale = np.full(outer, 0.01, np.float32)
     return lambda n: kernels.linear_seconds(isa, compute, x, codes, scale, bias, n)

@@ -1,7 +1,8 @@
-"""A load client: some connections to a server on this machine, each asking again when answered.
+"""A load client: some connections to a server on this machine; each sends the next request when the
+last is answered.
 
-It is written on bare protocols, because a client library would take longer for a request than the
-server does.
+It uses asyncio's protocols directly, because a client library would take longer for a request than
+the server does.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Load:
-    """What came of a load.
+    """The result of a load.
 
     Attributes:
         seconds: From the first request to the last answer.
@@ -30,7 +31,7 @@ class Load:
         return len(self.latencies) / self.seconds
 
     def percentile(self, share: float) -> float:
-        """Return the latency that a share of the requests kept below."""
+        """Return the latency that a share of the requests did not exceed."""
         return self.latencies[min(int(share * len(self.latencies)), len(self.latencies) - 1)]
 
 
@@ -83,7 +84,7 @@ class _Client(asyncio.Protocol):
 
 
 async def load(port: int, requests: Sequence[bytes], clients: int, seconds: float) -> Load:
-    """Send requests from so many clients for so long, and wait for the last answers."""
+    """Send requests from some clients for some seconds, and wait for the last answers."""
     loop = asyncio.get_running_loop()
     start = time.perf_counter()
     connections = []

@@ -1,4 +1,4 @@
-"""What the figures belong to: the CPU, its caches, the system, the CPUs to run on."""
+"""The machine that is measured: the CPU, its caches, the system, the CPUs to run on."""
 
 from __future__ import annotations
 
@@ -36,9 +36,9 @@ def caches() -> str:
 
 
 def usable_cpus() -> list[int]:
-    """Return the CPUs this process may run on, one a core, the first core last.
+    """Return the CPUs this process may run on, one per core, the first core last.
 
-    Two threads on one core are no two cores, and the first core gets the system's interrupts.
+    Two threads of one core share its units, and the first core gets the system's interrupts.
     """
     if not hasattr(os, "sched_getaffinity"):
         return list(range(os.cpu_count() or 1))
@@ -51,13 +51,13 @@ def usable_cpus() -> list[int]:
 
 
 def run_on(cpu: int) -> None:
-    """Keep this process to one CPU, where the system can."""
+    """Keep this process on one CPU, if the system can."""
     if hasattr(os, "sched_setaffinity"):
         os.sched_setaffinity(0, {cpu})
 
 
 def describe() -> dict[str, str]:
-    """Return the facts for the head of a report."""
+    """Return the facts for the start of a report."""
     return {
         "CPU": cpu_name(),
         "caches": caches(),

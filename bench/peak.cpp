@@ -1,5 +1,5 @@
-// The machine's peak: multiply-adds a second of one instruction, in independent chains that live in
-// registers, nothing loaded and nothing stored. Compiled and loaded by bench/peak.py.
+// The machine's peak: multiply-adds a second of one instruction, in independent chains of
+// registers, without loads and stores. Compiled and loaded by bench/peak.py.
 #include <chrono>
 #include <cstring>
 
@@ -11,9 +11,9 @@ double seconds_since(Clock::time_point begin) {
   return std::chrono::duration<double>(Clock::now() - begin).count();
 }
 
-// 12 chains: more than latency times throughput of any of these instructions asks for (8), and few
-// enough for the 16 registers of AVX2. TEXT takes the accumulator as %0 and two operands as %1, %2.
-// Timed in slices of some 30 us, of which the best counts: the others were interrupted.
+// 12 chains: more than latency times throughput of any of these instructions (8), and few enough
+// for the 16 registers of AVX2. TEXT has the accumulator as %0 and two operands as %1, %2. The time
+// is measured in slices of some 30 us, and the best slice counts: the others were interrupted.
 #define STEP(TEXT, CONSTRAINT, i) \
   __asm__ volatile(TEXT : "+" CONSTRAINT(acc[i]) : CONSTRAINT(a), CONSTRAINT(b));
 // clang-format off
@@ -59,8 +59,8 @@ PROBE(fma128, "arch=armv8-a", float32x4_t, "w", "fmla %0.4s, %1.4s, %2.4s", 4)
 
 }  // namespace
 
-// Multiply-adds a second of an instruction, tried for so many seconds; 0 for an unknown name. The
-// caller knows what the CPU has.
+// Multiply-adds a second of an instruction, measured for some seconds; 0 for an unknown name. The
+// caller must know that the CPU has the instruction.
 extern "C" double peak_multiply_adds(const char* name, double seconds) {
 #define RUN(NAME) \
   if (std::strcmp(name, #NAME) == 0) return NAME(seconds);

@@ -1,4 +1,4 @@
-"""Measures what the machine can do at most, instruction by instruction (bench/peak.cpp)."""
+"""Measures the machine's peak for each instruction (bench/peak.cpp)."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ LAYERS, INTERMEDIATE = 3, 1536
 
 @dataclass(frozen=True)
 class Instruction:
-    """A multiply-add instruction: its name in peak.cpp, and for people."""
+    """A multiply-add instruction: its name in peak.cpp, and its name in reports."""
 
     probe: str
     name: str
 
 
-# What the linear kernels of each instruction set are made of.
+# The instruction that the linear kernels of each instruction set use.
 INSTRUCTIONS = {
     ("avx512vnni", "int8"): Instruction("vnni512", "VPDPBUSD, 512 bits"),
     ("avx512vnni", "float32"): Instruction("fma512", "VFMADD, 512 bits"),
@@ -54,7 +54,7 @@ class PeakProbe:
         self._function.restype = ctypes.c_double
 
     def multiply_adds(self, instruction: Instruction, seconds: float = 0.01) -> float:
-        """Return multiply-adds a second, on the CPU this runs on."""
+        """Return multiply-adds a second on the current CPU."""
         return float(self._function(instruction.probe.encode(), seconds))
 
 
@@ -64,5 +64,5 @@ def linear_multiply_adds() -> int:
 
 
 def all_multiply_adds(tokens: float) -> float:
-    """Return the multiply-adds of a text with so many tokens: linears, scores, weighted values."""
+    """Return the multiply-adds of a text with `tokens` tokens: linears, scores, weighted values."""
     return tokens * linear_multiply_adds() + 2 * LAYERS * HIDDEN * tokens * tokens

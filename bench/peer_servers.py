@@ -33,7 +33,7 @@ from bge_micro.server.logs import start_logging
 from bge_micro.server.service import Service
 from bge_micro.tokenization import RaggedBatch
 
-# ONNX Runtime's best for texts of these lengths.
+# ONNX Runtime's best batch size for texts of these lengths.
 BATCH = 32
 
 
@@ -43,7 +43,7 @@ def service() -> Service:
 
 
 def noop() -> Any:
-    """Return our own application without tokenizer and model: what HTTP, JSON and queue cost."""
+    """Return our application without tokenizer and model: it measures HTTP, JSON and the queue."""
     ours = service()
     width = ours.dimensions
 
@@ -62,9 +62,9 @@ def unit_vectors(side: Side, texts: Sequence[str]) -> Vectors:
 
 
 def onnx(files: ModelFiles, threads: int) -> Any:
-    """Return a minimal server as people write it: each request is a run, in a pool of threads.
+    """Return a minimal server as people write it: one run per request, in a pool of threads.
 
-    One run takes one thread, which at many clients serves more requests than runs that share all.
+    Each run has one thread: with many clients that is faster than runs that share all threads.
     """
     side = load(files, 1, "int8")
     pool = ThreadPoolExecutor(threads)
@@ -94,7 +94,7 @@ def onnx(files: ModelFiles, threads: int) -> Any:
 
 
 def onnx_batched(files: ModelFiles, threads: int) -> Any:
-    """Return our own application and queue around ONNX Runtime, which then sees whole batches."""
+    """Return our application and queue around ONNX Runtime, which then gets whole batches."""
     ours = service()
     side = load(files, threads, "int8")
 

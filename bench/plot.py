@@ -1,4 +1,4 @@
-"""Latency and throughput against text length, with the machine's limit drawn in."""
+"""Latency and throughput against text length, with the machine's limit."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from bench.workloads import SWEEP_LENGTHS
 
 THREADS = 1
 OURS_COLOR, LIMIT_COLOR = "#c1121f", "#6c757d"
-# One colour a runtime; dashed lines are float32.
+# One colour per runtime; dashed lines are float32.
 RUNTIME_COLORS = {
     "ONNX Runtime": "#1d6fb8",
     "OpenVINO": "#2a9d5c",
@@ -27,7 +27,7 @@ RUNTIME_COLORS = {
 
 
 def plot(report: Report, path: Path) -> None:
-    """Write the plot as PNG; what was not measured is left out of it."""
+    """Write the plot as PNG; it leaves out what was not measured."""
     mpl.use("Agg")
     figure = Figure(figsize=(13, 6.2), layout="constrained")
     latency, throughput = figure.subplots(1, 2)
@@ -78,7 +78,7 @@ def _points(report: Report, side: str, kind: str) -> list[tuple[float, float]]:
 
 
 def _limits(report: Report, latency: Axes, throughput: Axes) -> None:
-    """Draw what one core could do if it did nothing but the model's multiply-adds in 8 bits."""
+    """Draw the limit of a core that computes only the model's multiply-adds, in 8 bits."""
     peak = report.peak(THREADS)
     if not peak:
         return

@@ -3,14 +3,13 @@
     python -m bench.quality --tasks STSBenchmark SICK-R --card model-card.md
     python -m bench.quality --model FOLDER --compute-type float32 --data LOCAL --out table.md
 
-(Not as a script: the modules beside it would stand in the way of packages of their names.)
+(Do not run it as a script: modules beside it would hide packages of the same names.)
 
 Data come from the hub, or with --data from local JSONL, in folders named as the tasks:
 ``test.jsonl`` (and ``train.jsonl``) of ``sentence1``, ``sentence2``, ``score`` or of ``text``,
 ``label``; for retrieval ``corpus.jsonl``, ``queries.jsonl`` and ``qrels.jsonl``. It needs the extra
-``bge-micro[quality]``. Scores are those of the mteb release at hand, which differ a little from
-those of 2023, by which many cards were made: most for classification, which draws its examples
-otherwise.
+``bge-micro[quality]``. Scores of the installed mteb differ a little from those of 2023, which many
+cards give, most of all for classification, because it now draws its examples in another way.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Everything one run of the suite found out."""
+"""All results of one run of the suite."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ class Report:
         best_isa: The instruction set this package chooses here.
         workloads: What the sides ran.
         by_threads: Rounds, by number of threads.
-        int8_instruction: What the gauge of the rounds, and the plot's limit, count.
-        kernels: Of single kernels.
-        startup: Of fresh processes.
-        scaling: Of many texts.
+        int8_instruction: The instruction of the rounds' gauge and of the plot's limit.
+        kernels: Results of single kernels.
+        startup: Results of new processes.
+        scaling: Results of many texts.
     """
 
     machine: dict[str, str]
@@ -42,7 +42,7 @@ class Report:
         return next(workload for workload in self.workloads if workload.name == name)
 
     def speed(self, threads: int, workload: str, side: str) -> Summary | None:
-        """Return seconds of a text for latencies and tokens a second else; None if not measured."""
+        """Return seconds per text for latencies, else tokens a second; None if not measured."""
         results = self.by_threads.get(threads)
         seconds = results.seconds.get(workload, {}).get(side) if results else None
         if not seconds:
@@ -64,13 +64,13 @@ class Report:
         )
 
     def peak(self, threads: int) -> Summary | None:
-        """Return the gauge's multiply-adds a second during the rounds of so many threads."""
+        """Return the gauge's multiply-adds a second during the rounds of `threads` threads."""
         results = self.by_threads.get(threads)
         readings = [peak for peak in results.peaks if peak] if results else []
         return summary(readings) if readings else None
 
     def as_json(self) -> dict[str, Any]:
-        """Return all of it for json.dump, texts left out."""
+        """Return everything except the texts, for json.dump."""
         found = asdict(self)
         for workload in found["workloads"]:
             workload["texts"] = len(workload["texts"])

@@ -1,4 +1,4 @@
-"""Interleaved rounds: every side runs every workload, again and again, and agrees beforehand."""
+"""Interleaved rounds: after a check that vectors agree, all sides run each workload in turns."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from bench.sides import SideSpec
 from bench.stats import mean_cosine
 from bench.workloads import Workload
 
-# Below this a side computes something else, and its speed means nothing. Peers that round to 8 bits
-# reach 0.998.
+# Below this cosine a side computes something else, and its speed means nothing. Peers that round to
+# 8 bits reach 0.998.
 LEAST_COSINE = 0.98
-AGREEMENT_TEXTS = 8  # of each workload in the tables
-# Thread pools spin for up to 0.2 s after a call; nobody shall do so on the next side's time.
+AGREEMENT_TEXTS = 8  # rounds of each workload in the tables
+# Thread pools spin for up to 0.2 s after a call, which must not fall into the next side's time.
 REST_SECONDS = 0.3
 # Float32 sides and the points of the plot take most of the time and spread less: they run in every
 # second round.
@@ -29,10 +29,10 @@ TakesPart = Callable[[SideSpec, Workload], bool]
 
 @dataclass
 class Results:
-    """What one number of threads gave.
+    """The results for one number of threads.
 
     Attributes:
-        threads: The number.
+    threads: The number.
         seconds: Of each run, by workload and side.
         batch_sizes: Used, by workload and side.
         cosines: Mean cosine of each side with this package's float32.
@@ -65,14 +65,14 @@ def measure(
 
     Args:
         specs: The sides.
-        reference: Whose vectors are right.
+        reference: The side whose vectors are right.
         workloads: What to run.
         takes_part: Whether a side runs a workload.
         files: The model.
-        cpus: As many as threads.
+        cpus: One per thread.
         rounds: How often the workloads run.
         gauge: Measures the machine itself, once a round.
-        say: Told what is going on.
+        say: Called with each step's name.
     """
     results = Results(len(cpus))
     texts = [text for w in workloads if not w.sweep for text in w.texts[:AGREEMENT_TEXTS]]

@@ -2,8 +2,8 @@
 
     taskset -c 0 python bench/search.py
 
-One thread; CPU time, the best of several rounds. The probe reads the same array by NumPy's fastest
-reduction; what it reaches is what the memory gives to one core.
+It uses one thread and reports CPU time, the best of several rounds. The probe reads the same array
+with NumPy's fastest reduction: its rate is what one core can read from memory.
 """
 
 from __future__ import annotations

@@ -2,8 +2,9 @@
 
     python -m bench.server_load --onnx model_quantized.onnx
 
-Each round loads each server in turn, for one short text a request and for 32 sentences a request.
-Medians over the rounds are printed. Client and servers share the CPUs, as the rates then say.
+Each round loads each server in turn, with one short text per request and with 32 sentences per
+request. It prints medians over the rounds. The client and the servers use the same CPUs, so the
+rates include the client's work.
 """
 
 from __future__ import annotations
@@ -44,7 +45,7 @@ class Side:
 @contextmanager
 def started(command: Sequence[str], port: int) -> Iterator[Side]:
     """Start a server, wait until it answers, and end it."""
-    # What is best for a runtime that tokenizes in threads of its own; ours does so by itself.
+    # The best setting for the peer, whose threads tokenize; bge-micro sets this by itself.
     environment = {**os.environ, "TOKENIZERS_PARALLELISM": "false"}
     with subprocess.Popen(
         [sys.executable, *command], stderr=subprocess.DEVNULL, env=environment
@@ -70,7 +71,7 @@ def cpu_seconds(pid: int) -> float:
 
 
 def free_port() -> int:
-    """Return a port that nobody has."""
+    """Return a free port."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
@@ -83,7 +84,7 @@ def request(texts: str | Sequence[str], form: str) -> bytes:
 
 
 def bare_rate(model: bge_micro.SentenceTransformer, texts: Sequence[str], seconds: float) -> float:
-    """Return the texts a second that `encode` does without any server, call after call."""
+    """Return the texts a second of `encode` without a server, called in a loop."""
     start, done = time.perf_counter(), 0
     while (elapsed := time.perf_counter() - start) < seconds:
         model.encode(texts, normalize_embeddings=True)

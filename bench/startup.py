@@ -1,4 +1,4 @@
-"""Fresh processes: seconds to the first vector, and memory at its peak."""
+"""New processes: seconds to the first vector, and peak memory."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from bench.stats import Summary, summary
 
 IMPORTS, OURS, PEER = "import numpy, tokenizers", "bge-micro", "ONNX Runtime"
 
-# VmHWM, not ru_maxrss: the latter begins with the peak of the process that started this one.
+# VmHWM, not ru_maxrss, which starts with the peak of the process that started this one.
 _PEAK = """
 peak = [int(line.split()[1]) for line in open("/proc/self/status") if line.startswith("VmHWM")]
 print(peak[0])
@@ -26,7 +26,7 @@ from bge_micro import SentenceTransformer
 vectors = SentenceTransformer(threads=1).encode(["This is an example sentence"])
 assert vectors.shape == (1, 384)
 """
-# What a careful user of ONNX Runtime writes: no more than is needed for a vector.
+# A careful user of ONNX Runtime writes this: only what a vector needs.
 _PEER = """
 import sys
 import numpy as np, onnxruntime
@@ -58,7 +58,7 @@ SCALES = (100, 1_000, 10_000, 100_000)
 
 @dataclass(frozen=True)
 class Startup:
-    """Fresh processes of one kind: seconds, and MB at the peak."""
+    """New processes of one kind: seconds, and MB at the peak."""
 
     name: str
     seconds: Summary
@@ -67,7 +67,7 @@ class Startup:
 
 @dataclass(frozen=True)
 class Scale:
-    """Many texts through encode_iter, in a process of their own."""
+    """Many texts through encode_iter, in their own process."""
 
     texts: int
     seconds_a_text: float
@@ -75,7 +75,7 @@ class Scale:
 
 
 def measure_startup(files: ModelFiles, cpus: list[int], pairs: int) -> list[Startup]:
-    """Start each kind of process in turns, as often as told."""
+    """Start the kinds of process in turns, `pairs` times each."""
     tokenizer = files.float_folder() / "tokenizer.json"
     programs = {
         IMPORTS: ("import numpy, tokenizers", []),
@@ -84,7 +84,7 @@ def measure_startup(files: ModelFiles, cpus: list[int], pairs: int) -> list[Star
     }
     seconds: dict[str, list[float]] = {name: [] for name in programs}
     peaks: dict[str, list[float]] = {name: [] for name in programs}
-    for pair in range(pairs + 1):  # the first fills the caches of files and bytecode
+    for pair in range(pairs + 1):  # the first run fills the caches of files and bytecode
         for name, (program, arguments) in programs.items():
             begin = time.perf_counter()
             output = _run(program + _PEAK, arguments, cpus)

@@ -1,4 +1,4 @@
-"""Medians, spreads, ratios and agreement: the arithmetic between the runs and the tables."""
+"""Medians, spreads, ratios and agreement, computed from the runs for the tables."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import numpy as np
 
 @dataclass(frozen=True)
 class Summary:
-    """Repeated measurements of one thing.
+    """Repeated measurements of one quantity.
 
     Attributes:
         median: Of all.
@@ -26,12 +26,12 @@ class Summary:
     count: int
 
     def scaled(self, factor: float) -> Summary:
-        """Return the same in another unit."""
+        """Return the values in another unit."""
         return Summary(self.median * factor, self.spread, self.count)
 
 
 def summary(values: Sequence[float]) -> Summary:
-    """Summarise measurements, of which there must be one at least."""
+    """Summarise at least one measurement."""
     median = statistics.median(values)
     if len(values) < 4:
         width = max(values) - min(values)

@@ -1,4 +1,4 @@
-"""The ratios that say whether this package is as fast as it means to be."""
+"""The ratios that this package should reach."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ MB, PERCENT, SECONDS, TIMES = "MB", "%", "s", "times"
 
 @dataclass(frozen=True)
 class Target:
-    """A figure with what it must reach, at least or, for `lower`, at most.
+    """A figure and its bounds, lower ones or, with `lower`, upper ones.
 
     Attributes:
         what: The figure.
-        value: Measured; None where something for it was not.
+        value: Measured; None if a part of it was not measured.
         unit: Of value, floor and aim.
         floor: What it must reach.
         aim: What it should reach.
@@ -39,7 +39,7 @@ class Target:
 
     @property
     def verdict(self) -> str:
-        """ "aim", "floor", "short" of both, or "" where nothing was measured."""
+        """ "aim", "floor", "short" (of both), or "" if it was not measured."""
         if self.value is None:
             return ""
         if self.aim is not None and self._reaches(self.aim):
@@ -57,7 +57,7 @@ def targets(report: Report) -> list[Target]:
 
 
 def fastest_peer(report: Report, workload: str, compute_type: str | None = None) -> str | None:
-    """Return the peer of highest throughput on one thread, of one compute type or of all."""
+    """Return the peer with the highest throughput on one thread, of one compute type or of all."""
     speeds = {
         spec.name: speed.median
         for spec in PEERS

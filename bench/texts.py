@@ -1,4 +1,4 @@
-"""Plain English that comes with every Python: its language reference and its docstrings."""
+"""Plain English text that every Python contains: its language reference and docstrings."""
 
 from __future__ import annotations
 
@@ -26,16 +26,16 @@ def sentences(count: int) -> list[str]:
 
 
 def texts_of(lengths: Iterable[int], count_tokens: Count) -> list[str]:
-    """Return a text for each length, of so many tokens or, where a word has several, just fewer.
+    """Return a text for each length, with that many tokens or, if its last word has several, fewer.
 
-    Taken from one stream of words that begins anew when it ends, so texts stay distinct.
+    The words come from one stream, which starts again when it ends, so texts stay distinct.
     """
     words = cycle(_words())
     return [_take(words, length, count_tokens) for length in lengths]
 
 
 def lognormal_lengths(count: int, seed: int = 0) -> list[int]:
-    """Return lengths in tokens as collections have them: many short, few long, at most 512."""
+    """Return lengths in tokens as in real collections: many short, few long, at most 512."""
     random_ = random.Random(seed)
     return [min(512, max(4, round(random_.lognormvariate(4, 0.9)))) for _ in range(count)]
 
@@ -58,12 +58,12 @@ def _sentences_of(fewest_words: int, most_words: int, count: int) -> list[str]:
     found = [text for text in _sentences() if _is_prose(text, fewest_words, most_words)]
     if len(found) < count:
         raise ValueError(f"only {len(found)} sentences of {fewest_words} to {most_words} words")
-    # Spread over the source, whose parts differ in kind.
+    # From all parts of the source, which differ in kind.
     return [found[row * len(found) // count] for row in range(count)]
 
 
 def _is_prose(text: str, fewest_words: int, most_words: int) -> bool:
-    """Tell a sentence of so many words from tables and code, whose "words" are long."""
+    """Tell a sentence from tables and code, whose "words" are long."""
     words = text.split()
     return fewest_words <= len(words) <= most_words and len(text) <= 8 * len(words)
 

@@ -1,8 +1,8 @@
 """The process of one side: `python -m bench.worker FD` answers requests on a socket.
 
-Each side has a process of its own, because the peers bring several OpenMP and other thread pools
-that cannot share one without getting in each other's way, and because a build to compare with needs
-another interpreter. Times are taken in here, around the call alone.
+Each side has its own process, because the peers' OpenMP and other thread pools would disturb each
+other in one, and because a build to compare with needs another interpreter. Times are measured
+here, around the call only.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from bench.workloads import Workload, best_batch_size, run
 
 
 class Worker:
-    """The requests a worker answers: `bench.driver.RemoteSide` has the other end."""
+    """The requests that a worker answers; `bench.driver.RemoteSide` sends them."""
 
     def load(self, spec: SideSpec, files: ModelFiles, threads: int) -> dict[str, str]:
         """Load the side; returns the versions of its packages."""
@@ -40,9 +40,9 @@ class Worker:
 
 
 def main() -> None:
-    """Answer until the other end closes: (True, result) or (False, what went wrong)."""
+    """Answer with (True, result) or (False, error) until the other end closes."""
     connection: Connection[Any, Any] = Connection(int(sys.argv[1]))
-    os.dup2(2, 1)  # whatever a library prints
+    os.dup2(2, 1)  # for anything that a library prints
     worker = Worker()
     while True:
         try:

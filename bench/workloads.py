@@ -1,4 +1,4 @@
-"""What is measured: texts, and the way they arrive."""
+"""The workloads: texts, and how they arrive."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from bench.texts import Count, lognormal_lengths, queries, sentences, texts_of
 ONE_CALL, ONE_BY_ONE, WITH_IDLENESS = "one call", "one by one", "one by one, idle between"
 IDLE_SECONDS = 0.020
 SWEEP_LENGTHS = (8, 16, 32, 64, 128, 256, 512)
-SWEEP_TOKENS = 4096  # of a batch of each length
+SWEEP_TOKENS = 4096  # tokens of a batch of each length
 
 
 @dataclass(frozen=True)
@@ -23,10 +23,10 @@ class Workload:
     """Some texts and how they arrive.
 
     Attributes:
-        name: As the tables have it.
+        name: Its name in the tables.
         texts: Distinct texts.
         style: `ONE_CALL`, `ONE_BY_ONE` or `WITH_IDLENESS`.
-        mean_tokens: Of a text, special tokens included.
+        mean_tokens: Mean tokens of a text, special tokens included.
         sweep: Whether it is a point of the plot rather than a row of the tables.
     """
 
@@ -43,12 +43,12 @@ class Workload:
 
     @property
     def is_latency(self) -> bool:
-        """Whether a run's figure is the median time of a text; else it is the time of all."""
+        """Whether a run's figure is the median time of a text; otherwise it is the time of all."""
         return self.style != ONE_CALL
 
 
 def main_workloads(count: Count) -> list[Workload]:
-    """Return the workloads of the tables; `count` gives the tokens of a text."""
+    """Return the workloads of the tables; `count` counts the tokens of a text."""
     short = queries(100)
     sets = [
         ("queries", short, ONE_BY_ONE),
@@ -73,7 +73,7 @@ def sweep_workloads(count: Count) -> list[Workload]:
 
 
 def run(side: Side, workload: Workload, batch_size: int) -> float:
-    """Return the seconds of one run: of all texts, or the median text that comes alone."""
+    """Return the seconds of one run: for all texts, or the median of texts one by one."""
     if workload.style == ONE_CALL:
         return seconds_of(lambda: side.encode(workload.texts, batch_size))
     times = []
@@ -87,8 +87,8 @@ def run(side: Side, workload: Workload, batch_size: int) -> float:
 def best_batch_size(side: Side, workload: Workload) -> int:
     """Return the batch size that is fastest on a part of the texts.
 
-    Sizes are tried upwards until one is clearly slower than the best before: time grows on either
-    side of it, by calls on one and by padding and caches on the other.
+    Larger sizes are tried until one is clearly slower than the best: below the best size the calls
+    cost time, above it padding and cache misses do.
     """
     sizes = sorted(side.batch_sizes)
     if workload.is_latency or len(sizes) == 1:

@@ -1,4 +1,4 @@
-"""Who takes part. One entry here and one small module make a new side."""
+"""The sides that take part. A new side is one entry here and one small module."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ class SideSpec:
     """A side before it is loaded.
 
     Attributes:
-        name: As the tables have it.
+        name: Its name in the tables.
         module: The module of this package whose `load` makes the side.
         compute_type: "int8" or "float32".
         options: Further arguments of `load`.
-        environ: What its process finds in its environment.
+        environ: Environment variables of its process.
         python: The interpreter of its process; None for this one.
     """
 
@@ -33,11 +33,11 @@ class SideSpec:
 
     @property
     def ours(self) -> bool:
-        """Whether it is this package, in whatever build."""
+        """Whether it is this package, in any build."""
         return self.module == "ours"
 
     def load(self, files: ModelFiles, threads: int) -> Side:
-        """Load it, in this process; makes files first where they are missing."""
+        """Load it in this process, after making the files that are missing."""
         module = import_module(f"bench.sides.{self.module}")
         side: Side = module.load(files, threads, self.compute_type, **self.options)
         return side

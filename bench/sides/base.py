@@ -1,4 +1,4 @@
-"""What every side is to the bench, and how runtimes that need rectangles are fed."""
+"""The interface of every side, and batches for runtimes that need padded ids."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ Vectors = NDArray[np.float32]
 Ids = NDArray[np.int64]
 
 MOST_TOKENS = 512
-# Batch sizes among which each peer's best is looked for, workload by workload.
+# Batch sizes that are tried for each peer and workload; the best is used.
 BATCH_SIZES = (8, 16, 32, 64)
 
 
 class Side(Protocol):
     """One way to turn texts into vectors."""
 
-    versions: dict[str, str]  # of the packages that do the work
-    batch_sizes: Sequence[int]  # worth trying; one, where the side needs none
+    versions: dict[str, str]  # versions of the packages that do the work
+    batch_sizes: Sequence[int]  # to try; one, if the side needs none
 
     def encode(self, texts: Sequence[str], batch_size: int) -> Vectors:
         """Return the vectors, (len(texts), 384), in the order of the texts."""
@@ -33,11 +33,11 @@ class Side(Protocol):
 
 @dataclass
 class PaddedSide:
-    """A runtime that takes a rectangle of ids: batches of like lengths, pooled by the mask.
+    """A runtime that takes padded ids: batches of similar lengths, pooled with the mask.
 
     Attributes:
         tokenizer: Truncates, and does not pad.
-        last_hidden_state: ids and mask, (texts, tokens) each, to (texts, tokens, 384).
+        last_hidden_state: Maps ids and mask, (texts, tokens) each, to (texts, tokens, 384).
     """
 
     versions: dict[str, str]
@@ -55,13 +55,13 @@ class PaddedSide:
 
 
 def batches_by_length(all_ids: Sequence[Sequence[int]], batch_size: int) -> list[list[int]]:
-    """Return rows in batches of texts of like token counts, so that little is padded."""
+    """Return rows in batches of texts with similar token counts, so that little is padded."""
     order = sorted(range(len(all_ids)), key=lambda row: len(all_ids[row]))
     return [order[start : start + batch_size] for start in range(0, len(order), batch_size)]
 
 
 def padded(rows: Sequence[Sequence[int]]) -> tuple[Ids, Ids]:
-    """Return ids filled up with [PAD], which is 0, and the mask of the real ones."""
+    """Return ids padded with [PAD], which is 0, and the mask of the real ones."""
     lengths = np.array([len(row) for row in rows])
     mask = (np.arange(lengths.max()) < lengths[:, None]).astype(np.int64)
     ids = np.zeros_like(mask)
@@ -72,14 +72,14 @@ def padded(rows: Sequence[Sequence[int]]) -> tuple[Ids, Ids]:
 def mean_pool(tokens: Vectors, mask: Ids) -> Vectors:
     """Return the mean over each text's real tokens."""
     weights = mask.astype(np.float32)
-    # One small matrix product a text; (tokens * mask).sum(1) would write all of it once more.
+    # One small matrix product per text; (tokens * mask).sum(1) would write a copy of all tokens.
     summed: Vectors = np.matmul(weights[:, None, :], tokens)[:, 0]
     pooled: Vectors = summed / weights.sum(1, keepdims=True)
     return pooled
 
 
 def load_tokenizer(files: ModelFiles) -> Tokenizer:
-    """Return the tokenizer of every side that has none of its own."""
+    """Return the tokenizer for sides without their own."""
     tokenizer = Tokenizer.from_file(str(files.float_folder() / "tokenizer.json"))
     tokenizer.enable_truncation(MOST_TOKENS)
     return tokenizer
@@ -93,5 +93,5 @@ def versions(*packages: str) -> dict[str, str]:
 
 
 def as_float32(array: Any) -> Vectors:
-    """Return an array, or what has the array interface, as float32."""
+    """Return an array, or an object with the array interface, as float32."""
     return np.asarray(array, np.float32)

@@ -1,4 +1,4 @@
-"""CTranslate2, which takes lists of ids and pads by itself; pooling is ours."""
+"""CTranslate2, which takes lists of ids and pads them; pooling is done here."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from bench.sides.base import (
 
 @dataclass
 class CTranslate2Side:
-    """Batches of like lengths, as ragged lists."""
+    """Batches of similar lengths, as ragged lists."""
 
     encoder: Any
     tokenizer: Tokenizer
@@ -61,5 +61,5 @@ def load(files: ModelFiles, threads: int, compute_type: str) -> Side:
 def _convert(files: ModelFiles, out: Path) -> None:
     from ctranslate2.converters import TransformersConverter
 
-    # The pooler it makes up, since the model has none, is not part of what is used.
+    # It adds a pooler, which the model does not have; its output is not used.
     TransformersConverter(str(files.float_folder())).convert(str(out))

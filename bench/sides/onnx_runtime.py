@@ -11,7 +11,7 @@ from bench.sides.base import Ids, PaddedSide, Side, Vectors, as_float32, load_to
 
 
 def load(files: ModelFiles, threads: int, compute_type: str) -> Side:
-    """Open a session of so many threads."""
+    """Open a session with `threads` threads."""
     import onnxruntime
 
     path = files.official if compute_type == "int8" else _fused_float_onnx(files)

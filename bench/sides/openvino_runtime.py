@@ -18,9 +18,9 @@ def load(files: ModelFiles, threads: int, compute_type: str, precision: str) -> 
 
     Args:
         files: The model.
-        threads: How many to run with.
+        threads: The number of threads.
         compute_type: "int8" or "float32".
-        precision: The inference precision hint, "f32" or "bf16": what is not int8 runs in it.
+        precision: The inference precision hint, "f32" or "bf16", for what is not int8.
     """
     import openvino
 
@@ -47,7 +47,7 @@ def load(files: ModelFiles, threads: int, compute_type: str, precision: str) -> 
 
 
 def _int8_model(files: ModelFiles) -> Path:
-    """Quantise, calibrated on sentences of the bench's own source."""
+    """Quantise, calibrated on sentences from the bench's texts."""
     folder = files.make("openvino_int8", lambda out: _quantize(files, out))
     return folder / "model.xml"
 

@@ -12,11 +12,11 @@ from bench.sides.base import Side, Vectors, versions
 
 @dataclass
 class OurSide:
-    """`SentenceTransformer.encode`; the instruction set is BGE_MICRO_ISA's, as for any user."""
+    """`SentenceTransformer.encode`; BGE_MICRO_ISA chooses the instruction set, as for any user."""
 
     model: Any
     versions: dict[str, str]
-    batch_sizes: Sequence[int] = (0,)  # means nothing here: texts are never padded
+    batch_sizes: Sequence[int] = (0,)  # has no effect here: texts are never padded
 
     def encode(self, texts: Sequence[str], batch_size: int) -> Vectors:
         vectors: Vectors = self.model.encode(texts)

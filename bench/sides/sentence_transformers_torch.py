@@ -12,7 +12,7 @@ from bench.sides.base import BATCH_SIZES, Side, Vectors, versions
 
 @dataclass
 class SentenceTransformersSide:
-    """`encode` sorts by length and batches by itself."""
+    """`encode` sorts by length and makes batches itself."""
 
     model: Any
     versions: dict[str, str]

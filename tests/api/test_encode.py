@@ -245,7 +245,7 @@ def test_queries_and_documents_never_take_the_default_prompt(
 
 
 def test_only_the_documents_prompt_is_the_documents(model: SentenceTransformer) -> None:
-    """As in sentence-transformers 6: "document" always exists, so "passage" is never used for it."""
+    """As in sentence-transformers 6: "document" always exists, so "passage" is never used."""
     given = SentenceTransformer(prompts={"document": "text: ", "passage": "no: "})
     assert given.encode_document("a").tobytes() == model.encode("text: a").tobytes()
     assert given.encode_query("a").tobytes() == model.encode("a").tobytes()

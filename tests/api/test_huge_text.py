@@ -44,7 +44,7 @@ MEASURE = """
 
 
 def measure(prompt: str) -> dict[str, tuple[float, float, bool]]:
-    """Encode 100 MB of several kinds: seconds, MB of added memory, whether equal to the beginning's."""
+    """Encode 100 MB of several kinds: seconds, MB more, whether equal to the beginning's vector."""
     unit = "1" if sys.platform == "darwin" else "1024"
     program = MEASURE.replace("UNIT", unit).replace("PROMPT", repr(prompt))
     found: dict[str, tuple[float, float, bool]] = run_child(program)

@@ -88,7 +88,7 @@ def test_the_first_ten_of_many_are_named(model: SentenceTransformer) -> None:
         model.encode(rows)
     assert str(caught.value).count("is None") == 10
     rows[1999] = 5
-    with pytest.raises(TypeError, match="1000 of 2000"):  # a mixture of types is not a gap in the data
+    with pytest.raises(TypeError, match="1000 of 2000"):  # a mixture, not a gap in the data
         model.encode(rows)
 
 

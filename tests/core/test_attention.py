@@ -4,7 +4,7 @@ float32 is compared with float64. int8 is compared with its scheme, computed in 
 - keys are coded as distances from the middle of their range, with one scale per feature, which is
   multiplied into the queries; queries have one scale per row;
 - values are coded as distances from their mean, with one scale per feature;
-- probabilities are levels from 0 to 255, divided by their exact sum. A level may differ by one where
+- probabilities are levels from 0 to 255, divided by their exact sum. A level may differ by one if
   255 * exp(...) is close to a half.
 """
 
