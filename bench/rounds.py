@@ -32,7 +32,7 @@ class Results:
     """The results for one number of threads.
 
     Attributes:
-    threads: The number.
+        threads: The number.
         seconds: Of each run, by workload and side.
         batch_sizes: Used, by workload and side.
         cosines: Mean cosine of each side with this package's float32.

@@ -1,4 +1,4 @@
-"""Arrow out: vectors as fixed-size lists. Needs pyarrow, the extra ``bge-micro[arrow]``."""
+"""Vectors as Arrow's fixed-size lists. Needs pyarrow, the extra ``bge-micro[arrow]``."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def import_pyarrow() -> Any:
 
 
 def to_arrow(vectors: NDArray[Any]) -> Any:
-    """Return vectors as a `pyarrow.FixedSizeListArray`, which DuckDB, Polars and Lance take.
+    """Return vectors as a `pyarrow.FixedSizeListArray`, which DuckDB, Polars and Lance read.
 
     Args:
         vectors: What `encode` returned for a list: (rows, columns) of float32, int8 or uint8. An

@@ -14,11 +14,11 @@ class Column(Sequence[str]):
     """A column of strings.
 
     Attributes:
-        missing: The numbers of the rows that hold no string, in order.
+        missing: The numbers of the rows without a string, in order.
     """
 
     def __init__(self, column: Any, missing: Sequence[int]) -> None:
-        """Take a column that can be sliced."""
+        """Wrap a column that can be sliced."""
         self._column = column
         self.missing = missing
 
@@ -27,7 +27,7 @@ class Column(Sequence[str]):
     @overload
     def __getitem__(self, rows: slice) -> list[str]: ...
     def __getitem__(self, rows: int | slice) -> str | list[str]:
-        """Return a row's string, or those of a slice; None where one is missing."""
+        """Return a row's string, or those of a slice; None for a missing string."""
         if isinstance(rows, slice):
             start, stop, step = rows.indices(len(self))
             if step == 1:
@@ -49,11 +49,11 @@ class Column(Sequence[str]):
         raise NotImplementedError
 
     def filled(self) -> Column:
-        """Return the column with the empty string for what is missing."""
+        """Return the column with empty strings for missing ones."""
         raise NotImplementedError
 
     def dropped(self) -> Column:
-        """Return the column without what is missing."""
+        """Return the column without the missing rows."""
         raise NotImplementedError
 
 
@@ -69,7 +69,7 @@ class _ArrowColumn(Column):
         return _ArrowColumn(self._plain().drop_null(), [])
 
     def _plain(self) -> Any:
-        """Return the column as a type that all of Arrow's functions know: views are not."""
+        """Return the column as a type that all of Arrow's functions take, unlike its views."""
         import pyarrow as pa
 
         return self._column.cast(pa.large_string())
@@ -92,10 +92,10 @@ class _PolarsColumn(Column):
 def as_column(inputs: Any) -> Column | None:
     """Return an Arrow array or a Polars series as a column of strings; None for anything else.
 
-    Neither package is imported: who has such an object has done it.
+    Neither package is imported here: a caller with such an object has imported it.
 
     Raises:
-        TypeError: The column holds something other than strings.
+        TypeError: The column contains something other than strings.
     """
     arrow, polars = sys.modules.get("pyarrow"), sys.modules.get("polars")
     if arrow is not None and isinstance(inputs, (arrow.Array, arrow.ChunkedArray)):

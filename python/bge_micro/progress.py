@@ -8,12 +8,12 @@ from contextlib import contextmanager
 
 
 def _ignore(done: int) -> None:
-    """Take the place of a bar that is not shown."""
+    """Replace a bar that is not shown."""
 
 
 def can_show() -> bool:
     """Whether a bar can be shown: whether tqdm is installed."""
-    from importlib.util import find_spec  # only here: it is half a millisecond of a start
+    from importlib.util import find_spec  # half a millisecond of a start
 
     return find_spec("tqdm") is not None
 
@@ -25,13 +25,13 @@ def progress_bar(show: bool | None, total: int) -> Iterator[Callable[[int], obje
     Args:
         show: True or False; None shows a bar only if this package's logger is at INFO or DEBUG
             and tqdm is installed.
-        total: What makes a full bar.
+        total: The number at which the bar is full.
 
     Raises:
         ImportError: A bar was asked for (True), but tqdm is not installed.
     """
     if show is None:
-        # Where nobody has imported logging, no level is set; importing it is 3 ms of a start.
+        # If logging has not been imported, no level is set; importing it takes 3 ms.
         logging = sys.modules.get("logging")
         wanted = (
             logging is not None

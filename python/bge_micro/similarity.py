@@ -1,6 +1,6 @@
-"""Similarity of vectors, by the four functions that sentence-transformers has.
+"""Similarity of vectors, by sentence-transformers' four functions.
 
-NumPy does the sums, whose order depends on the CPU: the promise of equal bits ends here.
+NumPy computes the sums, in an order that depends on the CPU: the promise of equal bits ends here.
 """
 
 from __future__ import annotations
@@ -64,11 +64,11 @@ def check_name(name: Any) -> SimilarityFunction:
 
 
 def similarity(name: str, a: ArrayLike, b: ArrayLike) -> Matrix:
-    """Compare every vector of `a` with every one of `b`.
+    """Compare every vector of `a` with every vector of `b`.
 
     Args:
-        name: "cosine", "dot", "euclidean" or "manhattan"; distances come with a minus sign, so
-            that more is nearer.
+        name: "cosine", "dot", "euclidean" or "manhattan"; distances have a minus sign, so that
+            a larger value means nearer.
         a: Shape (n, dimensions), or one vector.
         b: Shape (m, dimensions), or one vector.
 

@@ -1,7 +1,7 @@
 """Find, check and read model folders.
 
-`locate_model` turns a name into a folder, on the hub if need be, `load_folder` reads one. Nothing
-but `hub` uses the network, and nothing is ever unpickled.
+`locate_model` finds the folder of a name, or fetches it from the hub; `load_folder` reads a folder.
+Only `hub` uses the network, and nothing is ever unpickled.
 """
 
 from bge_micro.checkpoint.config import EncoderConfig

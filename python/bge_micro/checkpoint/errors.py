@@ -8,4 +8,4 @@ class CheckpointError(ValueError):
 
 
 class MissingFileError(FileNotFoundError, CheckpointError):
-    """A file or folder that a model needs is not there."""
+    """A file or folder that a model needs does not exist."""

@@ -19,24 +19,24 @@ from bge_micro.checkpoint.weight_files import open_weights
 
 
 class Checkpoint(NamedTuple):
-    """Everything a model folder says, checked.
+    """The checked contents of a model folder.
 
     Attributes:
         folder: The folder.
         config: The encoder's sizes.
         tensors: Read-only arrays under their BERT names, as `tensors.read_tensors` describes.
         pooling: "mean", "cls", "max" or "mean_sqrt_len_tokens".
-        include_prompt: Whether the pooling takes a prompt's tokens in.
-        normalize: Whether the model brings its vectors to unit length.
+        include_prompt: Whether a prompt's tokens are pooled with the text's.
+        normalize: Whether the model gives its vectors unit length.
         max_seq_length: Tokens of a text that are used, [CLS] and [SEP] included.
-        tokenizer_file: tokenizer.json, or vocab.txt where the folder has only that.
-        normalizer: What takes the place of the tokenizer's normalizer, because other files of the
-            folder say so; None to leave it as it is.
+        tokenizer_file: tokenizer.json, or vocab.txt if the folder has only that.
+        normalizer: A normalizer that replaces the tokenizer's, because other files of the folder
+            say so; None to keep the tokenizer's.
         prompts: Texts to put before a text, by name.
-        default_prompt_name: The prompt used when none is asked for; None for no prompt.
-        similarity_fn_name: "cosine", "dot", "euclidean" or "manhattan"; None if not said.
+        default_prompt_name: The prompt used if the caller names none; None for no prompt.
+        similarity_fn_name: "cosine", "dot", "euclidean" or "manhattan"; None if not given.
         truncate_dim: The length to which the model cuts its vectors; None for full length.
-        side_file: The facts of bge_micro.json; None in folders made by others.
+        side_file: The facts of bge_micro.json; None in folders without it.
         weight_files: The files the tensors came from.
     """
 
@@ -76,7 +76,7 @@ def load_folder(path: str | Path, *, mmap: bool = False) -> Checkpoint:
         path: The folder.
         mmap: Map the weights instead of reading them. Memory is then shared between processes and
             read on first use; but if another process cuts the file short meanwhile, the operating
-            system ends this process with SIGBUS. Use it for folders that nobody rewrites.
+            system ends this process with SIGBUS. Use it for folders that no program rewrites.
 
     Returns:
         The checked contents.

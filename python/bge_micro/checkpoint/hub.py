@@ -1,8 +1,8 @@
-"""Fetch a model from the Hugging Face hub into its standard cache, by huggingface_hub.
+"""Fetch a model from the Hugging Face hub into its standard cache, with huggingface_hub.
 
-Only here is the network used, only for names that are neither the bundled model's nor a folder's,
-and never if the environment or the caller says offline. Only the files that a model needs are
-fetched: no copies of the weights in other formats.
+This is the only module that uses the network. It does so only for names that are neither the
+bundled model's nor a folder's, and never if the environment or the caller says offline. It fetches
+only the files that a model needs: no copies of the weights in other formats.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from bge_micro.checkpoint.hub_cache import cache_root, find_snapshot, is_commit
 
 _TRUE = {"1", "ON", "YES", "TRUE"}
 
-# In the transformer's folder: the model's own, or that of releases of 2019.
+# In the transformer's folder: that of the model, or the name that releases of 2019 used.
 _IN_TRANSFORMER = (
     "config.json",
     "sentence_bert_config.json",
@@ -53,17 +53,17 @@ def resolve_snapshot(
         revision: Branch, tag or full commit hash; None for the branch "main".
         cache_folder: The cache; None for the usual place, see `hub_cache.cache_root`.
         token: A token for private models; True or None for the stored one, False for none.
-        local_files_only: Use the cache alone, as with HF_HUB_OFFLINE=1 in the environment.
+        local_files_only: Use only the cache, as with HF_HUB_OFFLINE=1 in the environment.
         environ: The environment variables.
 
     Returns:
         The snapshot's folder.
 
     Raises:
-        MissingFileError: The model was not found or cannot be reached, and the cache does not hold
-            it; the message says what to do.
+        MissingFileError: The model was not found or cannot be reached, and it is not in the cache;
+            the message says what to do.
         CheckpointError: `repo_id` or `revision` is malformed, or the cache is damaged.
-        ImportError: huggingface_hub is not installed, and the cache does not hold the model.
+        ImportError: huggingface_hub is not installed, and the model is not in the cache.
     """
 
     def cached() -> Path:
@@ -72,7 +72,7 @@ def resolve_snapshot(
     if local_files_only or _is_offline(environ):
         return cached()
     try:
-        if is_commit(revision or "main"):  # it never changes, so the cache's is as good
+        if is_commit(revision or "main"):  # a commit never changes, so the cache is up to date
             return cached()
     except MissingFileError:
         pass
@@ -130,7 +130,7 @@ def _fetch(
             **options,
         )
         if not (Path(snapshot) / "modules.json").exists():
-            # Asked for once more by name, so that the cache notes that the hub has none.
+            # Requested once more by name, so that the cache records that the hub has none.
             hf_hub_download(repo_id, "modules.json", revision=Path(snapshot).name, **options)
     except GatedRepoError:
         return (
@@ -148,7 +148,7 @@ def _fetch(
         return f"{wanted}: the hub cannot be reached ({_first_line(error)})."
     except EntryNotFoundError:
         return None
-    except Exception as error:  # whatever HTTP library huggingface_hub uses, and its timeouts
+    except Exception as error:  # errors of any HTTP library that huggingface_hub uses, and timeouts
         if type(error).__module__.partition(".")[0] in ("builtins", "bge_micro"):
             raise
         return f"{wanted}: fetching failed ({_first_line(error)})."

@@ -1,8 +1,8 @@
 """Find a complete model in the local Hugging Face cache; there is no network code here.
 
-The cache holds, for each repository, ``models--org--name/refs/<branch>`` (a text file with a commit
-hash), ``snapshots/<commit>/`` (links into ``blobs/``) and ``.no_exist/<commit>/`` (empty files: the
-hub was asked for them and has none).
+For each repository the cache has ``models--org--name/refs/<branch>`` (a text file with a commit
+hash), ``snapshots/<commit>/`` (links into ``blobs/``) and ``.no_exist/<commit>/`` (empty files for
+those that were requested and that the hub does not have).
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ def is_commit(revision: str) -> bool:
 def cache_root(
     cache_folder: str | Path | None = None, environ: Mapping[str, str] = os.environ
 ) -> Path:
-    """Return the folder of the Hugging Face cache, by the rules of the tools that fill it.
+    """Return the folder of the Hugging Face cache, by the rules of the tools that write it.
 
     The first of: `cache_folder`; SENTENCE_TRANSFORMERS_HOME; HF_HUB_CACHE; hub under HF_HOME;
     huggingface/hub under XDG_CACHE_HOME; ~/.cache/huggingface/hub.
@@ -70,8 +70,8 @@ def find_snapshot(
         The snapshot's folder, in which every file needed is present and readable.
 
     Raises:
-        MissingFileError: There is no such snapshot, or it is incomplete; the message says what was
-            looked for and where.
+        MissingFileError: There is no such snapshot, or it is incomplete; the message names what is
+            missing and the folder.
         CheckpointError: `repo_id` or `revision` is malformed, or the cache is damaged.
     """
     if not is_repo_id(repo_id):
@@ -131,10 +131,10 @@ def _commit_of(repository: Path, revision: str, wanted: str) -> str:
 
 
 def _check_complete(repository: Path, snapshot: Path) -> None:
-    """Raise MissingFileError, naming the file, unless all files of the model are there."""
+    """Raise MissingFileError, which names the file, unless the model has all its files."""
     modules_json = snapshot / "modules.json"
-    # A model whose modules.json was merely never fetched would silently be pooled the wrong way,
-    # so it may be absent only if the hub itself said that it has none.
+    # If modules.json was never fetched, the model would silently be pooled the wrong way. So it
+    # may be absent only if the hub said that it has none.
     if not (repository / ".no_exist" / snapshot.name / "modules.json").exists():
         _check_file(modules_json)
     transformer = read_modules(snapshot).transformer

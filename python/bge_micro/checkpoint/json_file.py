@@ -8,13 +8,13 @@ from typing import Any, NoReturn
 
 from bge_micro.checkpoint.errors import CheckpointError, MissingFileError
 
-# A config file has a few hundred bytes. The bound only keeps a wrong file from being read whole.
+# A config file has a few hundred bytes. The bound keeps a wrong file from being read whole.
 MAX_JSON_BYTES = 16 * 2**20
 
 # A tokenizer for a hundred languages has 17 MB.
 MAX_TOKENIZER_BYTES = 128 * 2**20
 
-# tokenizer_config.json spells "no limit" as int(1e30); nothing legitimate is longer than that.
+# tokenizer_config.json writes "no limit" as int(1e30); no valid number is longer than that.
 # Without a bound, converting a hostile literal costs time quadratic in its length.
 _MAX_INT_DIGITS = 40
 
@@ -24,13 +24,13 @@ def read_json_object(path: Path, most_bytes: int = MAX_JSON_BYTES) -> dict[str, 
 
     Args:
         path: The file.
-        most_bytes: The size from which on it is not read.
+        most_bytes: The size above which it is not read.
 
     Returns:
         The object as a dictionary.
 
     Raises:
-        MissingFileError: The file is not there.
+        MissingFileError: The file does not exist.
         CheckpointError: It is too large, not UTF-8, not JSON, or not an object.
     """
     value = read_json(path, most_bytes)
@@ -65,7 +65,7 @@ def parse_json(data: bytes, where: str) -> Any:
 
     Args:
         data: The text.
-        where: What the text is, for the error message: a file, or a part of one.
+        where: The file, or the part of a file, for the error message.
 
     Returns:
         The parsed value.

@@ -1,4 +1,4 @@
-"""From the name a user gives to the folder that holds the model."""
+"""Find the folder of the model that a user names."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import NamedTuple
 BUNDLED_REPO_ID = "TaylorAI/bge-micro-v2"
 BUNDLED_NAME = "bge-micro-v2"
 
-# To sentence-transformers a name without an organisation means one of its own models.
+# In sentence-transformers a name without an organisation means one of its own models.
 _DEFAULT_ORGANISATION = "sentence-transformers"
 
 
@@ -17,8 +17,8 @@ class Location(NamedTuple):
 
     Attributes:
         folder: The model folder.
-        bundled: Whether it is the copy inside the package, which nobody rewrites and which may
-            therefore be mapped.
+        bundled: Whether it is the copy inside the package. No program rewrites it, so it may be
+            mapped.
     """
 
     folder: Path
@@ -26,7 +26,7 @@ class Location(NamedTuple):
 
 
 def bundled_folder() -> Path:
-    """Return the folder of the bge-micro-v2 that the package brings along."""
+    """Return the folder of the bge-micro-v2 inside the package."""
     return Path(__file__).resolve().parent.parent / "data" / BUNDLED_NAME
 
 
@@ -39,27 +39,27 @@ def locate_model(
     token: str | bool | None = None,
     local_files_only: bool = False,
 ) -> Location:
-    """Find a model, on the hub if need be.
+    """Find a model, or fetch it from the hub.
 
-    The names ``bge-micro-v2`` and ``TaylorAI/bge-micro-v2`` mean the bundled copy, wherever the
-    program runs and whatever folders lie there; write ``./bge-micro-v2`` for a folder of that
-    name. Asking for a revision, or for the source "cache", takes a complete snapshot from the local
-    Hugging Face cache instead. Any other name is a folder if there is one, else a hub name, which
-    is fetched unless the source is "cache", `local_files_only` or the environment says offline.
+    The names ``bge-micro-v2`` and ``TaylorAI/bge-micro-v2`` mean the bundled copy, in every working
+    directory, even if it has a folder of that name; write ``./bge-micro-v2`` for such a folder.
+    With a revision, or with the source "cache", they mean a complete snapshot in the local Hugging
+    Face cache instead. Any other name is a folder if that exists, otherwise a hub name. Its model
+    is fetched unless the source is "cache" or `local_files_only` or the environment says offline.
 
     Args:
         name_or_path: A folder, or a name on the Hugging Face hub.
         revision: Branch, tag or full commit hash on the hub.
-        source: None, or "cache" to take only what the Hugging Face cache holds.
+        source: None, or "cache" to use only the Hugging Face cache.
         cache_folder: The cache to use; None for the usual place.
         token: A token for private models.
-        local_files_only: Use no network.
+        local_files_only: Do not use the network.
 
     Returns:
         The folder and whether it is the bundled one.
 
     Raises:
-        MissingFileError: Nothing complete was found; the message says where it was looked for.
+        MissingFileError: No complete model was found; the message says where.
         ValueError: The name is empty, `source` is unknown, or `revision` was given for a folder.
     """
     if source not in (None, "cache"):
@@ -74,7 +74,7 @@ def locate_model(
         if not from_cache:
             return Location(bundled_folder(), bundled=True)
         name = BUNDLED_REPO_ID
-    # Not before: the bundled model needs none of it, and no start shall wait for it.
+    # Imported here, because the bundled model does not need it, and importing it takes time.
     from bge_micro.checkpoint.hub import resolve_snapshot
     from bge_micro.checkpoint.hub_cache import is_repo_id
 

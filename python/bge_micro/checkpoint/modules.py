@@ -1,4 +1,4 @@
-"""What sentence-transformers' side files say around the encoder: pooling, limits, prompts."""
+"""Read sentence-transformers' files beside the encoder: pooling, limits, prompts."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _POOLING_FLAGS = {
     "pooling_mode_lasttoken": "lasttoken",
 }
 
-# Settings of Transformer that change which tokens the model sees, all empty in most models.
+# Settings of Transformer that change the model's tokens; they are empty in most models.
 _TRANSFORMER_EXTRAS = ("processing_kwargs", "query_length", "document_length", "query_expansion")
 
 
@@ -30,8 +30,8 @@ class Modules(NamedTuple):
         transformer: The folder that holds config, weights and tokenizer.
         pooling: One of `POOLINGS`.
         include_prompt: Whether a prompt's tokens are pooled with the text's.
-        normalize: Whether vectors are brought to unit length.
-        dimension: The size of the vectors that the pooling expects; None if not said.
+        normalize: Whether vectors get unit length.
+        dimension: The size of the vectors that the pooling expects; None if not given.
     """
 
     transformer: Path
@@ -67,7 +67,7 @@ def read_modules(folder: Path) -> Modules:
         folder: The model folder.
 
     Returns:
-        Where the transformer is, and what follows it.
+        The transformer's folder, and the modules after it.
 
     Raises:
         MissingFileError: A module's config is missing.
@@ -94,7 +94,7 @@ def read_modules(folder: Path) -> Modules:
 
 
 def read_transformer_settings(transformer: Path) -> TransformerSettings:
-    """Read sentence_bert_config.json from the transformer's folder; nothing is set without it."""
+    """Read sentence_bert_config.json from the transformer's folder; without it nothing is set."""
     path = transformer / "sentence_bert_config.json"
     if not path.exists():
         return TransformerSettings(None, do_lower_case=False)
@@ -108,7 +108,7 @@ def read_transformer_settings(transformer: Path) -> TransformerSettings:
         if fields.get(name):
             raise CheckpointError(f"{path}: {name} is set ({fields[name]!r}), but not supported.")
     limit = fields.get("max_seq_length")
-    # Two tokens are [CLS] and [SEP]; a limit that leaves no room for a text is a mistake.
+    # Two tokens are [CLS] and [SEP]; a limit without room for a text is an error.
     if limit is not None and (type(limit) is not int or limit < 3):
         raise CheckpointError(
             f"{path}: max_seq_length is {limit!r}, expected a whole number of at least 3, or null."
@@ -120,7 +120,7 @@ def read_transformer_settings(transformer: Path) -> TransformerSettings:
 
 
 def read_model_settings(folder: Path) -> ModelSettings:
-    """Read config_sentence_transformers.json; nothing is set without it."""
+    """Read config_sentence_transformers.json; without it nothing is set."""
     path = folder / "config_sentence_transformers.json"
     if not path.exists():
         return ModelSettings({}, None, None, None)

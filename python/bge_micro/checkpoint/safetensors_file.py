@@ -1,9 +1,9 @@
 """Read a safetensors file: every number in its header is checked before it is used.
 
-Layout: 8 bytes, little endian: the header's length; the header, a JSON object
+Layout: 8 bytes, little endian, with the header's length; the header, a JSON object
 ``{"name": {"dtype": "F32", "shape": [..], "data_offsets": [begin, end]}, ..}``; the data, which the
 tensors cover without holes or overlaps. The safetensors package would copy each tensor; here the
-arrays are views, so a mapped embedding table is read from disk only where rows are used.
+arrays are views, so of a mapped embedding table only the rows that are used are read from disk.
 """
 
 from __future__ import annotations
@@ -46,13 +46,13 @@ _NUMPY_DTYPES = {
 
 
 class TensorInfo(NamedTuple):
-    """What the header says of one tensor, checked.
+    """The checked header entry of one tensor.
 
     Attributes:
         dtype: The format's own name, such as ``"F32"``.
         shape: The dimensions.
         begin: Offset of the first byte within the data part.
-        end: Offset behind the last byte.
+        end: Offset after the last byte.
     """
 
     dtype: str
@@ -62,10 +62,10 @@ class TensorInfo(NamedTuple):
 
 
 class TensorFile(Mapping[str, NDArray[Any]]):
-    """The tensors of one file by name: read-only arrays, made when asked for.
+    """The tensors of one file by name: read-only arrays, made on access.
 
-    Arrays are views of the file's bytes wherever alignment permits; BF16 tensors are widened to
-    float32, which is exact.
+    Arrays are views of the file's bytes if alignment permits; BF16 tensors are widened to float32,
+    which is exact.
 
     Attributes:
         path: The file.
@@ -133,7 +133,7 @@ def _file_content(path: Path, map_file: bool) -> memoryview:
             raise CheckpointError(f"{path}: expected a regular file.")
         with path.open("rb") as file:
             before = os.fstat(file.fileno())
-            # An empty file cannot be mapped; the length check that follows speaks of it.
+            # An empty file cannot be mapped; the length check below reports it.
             if map_file and before.st_size > 0:
                 return memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
             content = memoryview(file.read())
@@ -142,7 +142,7 @@ def _file_content(path: Path, map_file: bool) -> memoryview:
         raise MissingFileError(
             f"{path}: the file is missing; the model folder is incomplete."
         ) from None
-    # A cut during the read may leave its length whole: what was cut off of the last page is zeros.
+    # If the file is cut short during the read, the length may be right and the end zeros.
     if len(content) != after.st_size or before.st_mtime_ns != after.st_mtime_ns:
         raise CheckpointError(
             f"{path}: the file changed while it was read ({before.st_size} bytes before, "
@@ -182,7 +182,7 @@ def _check_header(path: Path, header: dict[str, Any], data_bytes: int) -> dict[s
 
 
 def _check_entry(where: str, entry: Any) -> TensorInfo:
-    """Check one tensor's entry on its own: its keys, dtype, shape and the size they imply."""
+    """Check one tensor's entry: its keys, dtype, shape and the size they imply."""
     if not isinstance(entry, dict) or entry.keys() != {"dtype", "shape", "data_offsets"}:
         found = sorted(entry) if isinstance(entry, dict) else json_type(entry)
         raise CheckpointError(f"{where}: expected dtype, shape and data_offsets, found {found}.")
@@ -197,7 +197,7 @@ def _check_entry(where: str, entry: Any) -> TensorInfo:
     if not _is_list_of_sizes(offsets) or len(offsets) != 2 or offsets[0] > offsets[1]:
         raise CheckpointError(f"{where}: data_offsets {offsets!r} are not [begin, end].")
     begin, end = offsets
-    # Python's integers do not overflow, so the product of absurd sizes is merely unequal.
+    # Python's integers do not overflow, so the product of absurd sizes is only unequal.
     needed = math.prod(shape) * np.dtype(_NUMPY_DTYPES[dtype]).itemsize
     if needed != end - begin:
         raise CheckpointError(

@@ -23,7 +23,7 @@ Tensors = Mapping[str, NDArray[Any]]
 
 WORDS = "embeddings.word_embeddings"
 
-# Checked this many values at a time, so that looking for NaN needs no memory to speak of.
+# Checked this many values at a time, so that looking for NaN needs little memory.
 _CHUNK = 2**20
 
 _FLOAT_DTYPES = ("F32", "F16", "BF16")
@@ -38,14 +38,14 @@ class Linear(NamedTuple):
 
 
 class StoredTensor(NamedTuple):
-    """A tensor in a file, under the name the file has for it."""
+    """A tensor in a file, with its name in the file."""
 
     file: TensorFile
     name: str
 
     @property
     def info(self) -> TensorInfo:
-        """What the file's header says of it."""
+        """Its entry in the file's header."""
         return self.file.infos[self.name]
 
     def __str__(self) -> str:
@@ -82,18 +82,18 @@ def is_quantized(tensors: Tensors, config: EncoderConfig) -> bool:
 def read_tensors(stored: Mapping[str, StoredTensor], config: EncoderConfig, where: str) -> Tensors:
     """Check stored tensors against a config and return them as arrays.
 
-    Shapes and dtypes are checked before any data are touched. F16 and BF16 become float32.
+    Shapes and dtypes are checked before any data are read. F16 and BF16 become float32.
 
     Args:
         stored: The tensors by their usual BERT name, without prefix.
         config: The sizes they must have.
-        where: The files they came from, for error messages.
+        where: The files they are from, for error messages.
 
     Returns:
         Read-only arrays by name, sorted; float32 except for int8 weights.
 
     Raises:
-        CheckpointError: A tensor is missing, is not known, has another shape or dtype, or holds
+        CheckpointError: A tensor is missing, is not known, has another shape or dtype, or contains
             NaN, infinity or a value that the format excludes.
     """
     shapes = _expected_shapes(stored, config)
@@ -120,14 +120,14 @@ def read_tensors(stored: Mapping[str, StoredTensor], config: EncoderConfig, wher
 
 
 def check_arrays(arrays: Tensors, config: EncoderConfig, path: Path) -> Tensors:
-    """Check arrays that a file of another format gave, as `read_tensors` does; return them."""
+    """Check arrays from a file of another format, as `read_tensors` does; return them."""
     file = _ArrayFile(path, arrays)
     stored = {name: StoredTensor(file, name) for name in arrays}
     return read_tensors(stored, config, str(path))
 
 
 class _ArrayFile(TensorFile):
-    """Arrays in memory that pass for a file's tensors."""
+    """Arrays in memory with the interface of a file's tensors."""
 
     def __init__(self, path: Path, arrays: Tensors) -> None:
         names = {"float32": "F32", "int8": "I8"}
@@ -213,7 +213,7 @@ def _check_values(tensor: StoredTensor, name: str, array: NDArray[Any]) -> None:
 def _check_shared_factors(
     stored: Mapping[str, StoredTensor], tensors: Tensors, config: EncoderConfig
 ) -> None:
-    """Query, key and value read one quantised input, so their input factors must be one."""
+    """Query, key and value read one quantised input, so their input factors must be equal."""
     for layer in range(config.layers):
         names = [f"{linear.name}.input_factor" for linear in layer_linears(config, layer)[:3]]
         present = [name for name in names if name in tensors]

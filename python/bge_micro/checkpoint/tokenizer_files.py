@@ -1,8 +1,8 @@
 """Which tokenizer a model folder has, how long its texts may be, and whether case counts.
 
-Settings of case and accents stand in up to three files. transformers' tokenizer for BERT takes
-those of tokenizer_config.json, or BERT uncased's where it has none, whatever tokenizer.json says;
-and sentence-transformers lowercases on top of that where sentence_bert_config.json tells it to.
+Up to three files set case and accents. transformers' tokenizer for BERT uses those of
+tokenizer_config.json, or BERT uncased's if it has none, and ignores tokenizer.json's. If
+sentence_bert_config.json says so, sentence-transformers also lowercases.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ CONFIG_NAME = "tokenizer_config.json"
 
 Normalizer = dict[str, Any]
 
-# A tokenizer made from vocab.txt alone, if nothing else is said: BERT uncased.
+# A tokenizer made from vocab.txt alone, without other settings: BERT uncased.
 _UNCASED: Normalizer = {
     "type": "BertNormalizer",
     "clean_text": True,
@@ -29,14 +29,14 @@ _UNCASED: Normalizer = {
     "lowercase": True,
 }
 
-# tokenizer_config.json's name for a setting of the normalizer, and what else it may be than a bool.
+# tokenizer_config.json's name for a setting of the normalizer, and its values besides bool.
 _SETTINGS = {
     "lowercase": ("do_lower_case", ()),
     "strip_accents": ("strip_accents", (None,)),
     "handle_chinese_chars": ("tokenize_chinese_chars", ()),
 }
 
-# Without a class it follows from the model, which is BERT.
+# Without a class the model decides, which is BERT.
 _BERT_CLASSES = (None, "BertTokenizer", "BertTokenizerFast")
 
 
@@ -44,10 +44,10 @@ class TokenizerFacts(NamedTuple):
     """A folder's tokenizer.
 
     Attributes:
-        file: tokenizer.json, or vocab.txt where the folder has only that.
+        file: tokenizer.json, or vocab.txt if the folder has only that.
         limit: Tokens of a text that are used, special tokens included.
-        normalizer: What takes the place of the tokenizer's normalizer, in tokenizer.json's form;
-            None to leave it as it is.
+        normalizer: A normalizer that replaces the tokenizer's, in tokenizer.json's form; None to
+            keep the tokenizer's.
     """
 
     file: Path
@@ -58,11 +58,11 @@ class TokenizerFacts(NamedTuple):
 def read_tokenizer_facts(
     transformer: Path, settings: TransformerSettings, positions: int
 ) -> TokenizerFacts:
-    """Read what a folder says of its tokenizer.
+    """Read a folder's tokenizer settings.
 
     Args:
-        transformer: The folder that holds it.
-        settings: What sentence_bert_config.json says.
+        transformer: The folder of the tokenizer.
+        settings: Those of sentence_bert_config.json.
         positions: The most tokens that the model takes.
 
     Returns:
@@ -70,14 +70,14 @@ def read_tokenizer_facts(
 
     Raises:
         MissingFileError: There is no tokenizer.
-        CheckpointError: A file is damaged, or asks for what cannot be done here.
+        CheckpointError: A file is damaged, or has a setting that is not supported.
     """
     path = transformer / CONFIG_NAME
     fields = read_json_object(path) if path.exists() else None
     limit = settings.max_seq_length
     if limit is None:
         limit = (fields or {}).get("model_max_length")
-        # int(1e30), or 1e30 itself, is how transformers writes "no limit".
+        # transformers writes "no limit" as int(1e30) or 1e30.
         if not isinstance(limit, (int, float)) or not 3 <= limit <= positions:
             limit = positions
     file = _tokenizer_file(transformer)
@@ -97,7 +97,7 @@ def _tokenizer_file(transformer: Path) -> Path:
 def _normalizer(
     file: Path, settings: TransformerSettings, fields: dict[str, Any] | None
 ) -> Normalizer | None:
-    """Return what takes the normalizer's place; None if it says the same itself."""
+    """Return the normalizer that replaces the tokenizer's; None if both are equal."""
     of_bert = fields is not None and fields.get("tokenizer_class") in _BERT_CLASSES
     if file.name == VOCAB_NAME:
         _refuse_added_tokens(file)
@@ -113,7 +113,7 @@ def _normalizer(
         if fields is not None and (of_bert or file.name == VOCAB_NAME):
             wanted |= _configured(file.with_name(CONFIG_NAME), fields)
         if settings.do_lower_case and not wanted["lowercase"]:
-            # What was not stripped of its accents before is not now.
+            # If accents were not stripped before, they are not stripped now.
             wanted |= {"lowercase": True, "strip_accents": wanted["strip_accents"] is True}
     elif settings.do_lower_case and not _lowercases(stored):
         raise CheckpointError(

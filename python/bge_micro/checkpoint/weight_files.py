@@ -13,7 +13,7 @@ from bge_micro.checkpoint.tensors import StoredTensor
 WEIGHTS_NAME = "model.safetensors"
 INDEX_NAME = "model.safetensors.index.json"
 
-# Saved by tasks with a head: BertForMaskedLM holds the encoder as "bert." and its head beside it.
+# Saved by models with a head: BertForMaskedLM has the encoder as "bert." and a head beside it.
 _PREFIX = "bert."
 _ENCODER_PARTS = ("embeddings.", "encoder.")
 
@@ -26,7 +26,7 @@ _OLD_NORM_NAMES = {"LayerNorm.gamma": "LayerNorm.weight", "LayerNorm.beta": "Lay
 
 
 class StoredWeights(NamedTuple):
-    """The tensors a folder holds for the encoder.
+    """The encoder's tensors in a folder.
 
     Attributes:
         files: The weight files, in the order of their names.
@@ -46,7 +46,7 @@ def open_weights(folder: Path, *, mmap: bool) -> StoredWeights:
     """Open model.safetensors, or the shards that model.safetensors.index.json names.
 
     Args:
-        folder: The folder that holds the weights.
+        folder: The folder of the weights.
         mmap: As for `open_tensors`.
 
     Returns:
@@ -54,7 +54,7 @@ def open_weights(folder: Path, *, mmap: bool) -> StoredWeights:
 
     Raises:
         MissingFileError: There are no weights, or a shard is missing.
-        CheckpointError: A file is damaged, or two tensors claim one name.
+        CheckpointError: A file is damaged, or two tensors have one name.
     """
     files = _weight_files(folder)
     stored: dict[str, StoredTensor] = {}

@@ -1,8 +1,8 @@
 """Read a BERT encoder from a GGUF file, as llama.cpp's converter writes it: F32, F16, BF16, Q8_0.
 
-The converter rewrites the vocabulary: "##ing" to "ing", and "hello" to "▁hello"; control tokens
-such as "[CLS]" stay (older versions: whatever stands in brackets). Here it is turned back. It
-leaves out a Normalize module, which llama.cpp's programs have as an option of their own.
+The converter rewrites the vocabulary: "##ing" to "ing", and "hello" to "▁hello". Control tokens
+such as "[CLS]" stay (in older versions, every token in brackets). This module restores the
+vocabulary. The converter leaves out a Normalize module, which is an option of llama.cpp's programs.
 """
 
 from __future__ import annotations
@@ -41,13 +41,13 @@ _NAMES = {
 
 @dataclass(frozen=True)
 class GgufModel:
-    """What a GGUF file says.
+    """The contents of a GGUF file.
 
     Attributes:
         config: The encoder's sizes.
         tensors: float32 tensors under their BERT names.
         vocab: The WordPiece vocabulary, as in vocab.txt.
-        pooling: "mean" or "cls"; None if the file does not say.
+        pooling: "mean" or "cls"; None if the file does not name it.
     """
 
     config: EncoderConfig
@@ -67,15 +67,15 @@ def read_gguf(path: Path) -> GgufModel:
 
     Raises:
         ImportError: The gguf package is not installed.
-        MissingFileError: The file is not there.
-        CheckpointError: The file is damaged, or holds another kind of model.
+        MissingFileError: The file does not exist.
+        CheckpointError: The file is damaged, or has another kind of model.
     """
     gguf = _import_gguf()
     if not path.is_file():
         raise MissingFileError(f"{path}: the file is missing.")
     try:
         reader = gguf.GGUFReader(str(path))
-    except Exception as error:  # whatever a damaged file makes it stumble over
+    except Exception as error:  # gguf raises many types for damaged files
         raise CheckpointError(f"{path}: not a readable GGUF file ({error!r}).") from error
     fields = _Fields(path, reader)
     fields.expect("general.architecture", "bert")
@@ -94,7 +94,7 @@ def read_gguf(path: Path) -> GgufModel:
             "max_position_embeddings": fields.number("bert.context_length"),
             "vocab_size": 0 if words is None else len(words),
             "type_vocab_size": 0 if types is None else len(types),
-            # Stored as float32; the shortest decimal is what was meant.
+            # Stored as float32; the shortest decimal is the value that was meant.
             "layer_norm_eps": float(
                 str(np.float32(fields.value("bert.attention.layer_norm_epsilon")))
             ),
@@ -112,7 +112,7 @@ def read_gguf(path: Path) -> GgufModel:
 
 
 class _Fields:
-    """The file's key-value pairs, looked up with errors that name the file and the key."""
+    """The file's key-value pairs; errors name the file and the key."""
 
     def __init__(self, path: Path, reader: Any) -> None:
         self._path = path
@@ -164,7 +164,7 @@ def _read_tensors(path: Path, reader: Any, gguf: Any) -> dict[str, NDArray[np.fl
 
 
 def _bert_name(name: str) -> str | None:
-    """Return the BERT name of a tensor: "blk.3.attn_q.weight" is layer 3's query's weight."""
+    """Return the BERT name of a tensor: "blk.3.attn_q.weight" is the query weight of layer 3."""
     stem, _, part = name.rpartition(".")
     if part not in ("weight", "bias"):
         return None
@@ -179,7 +179,7 @@ def _bert_name(name: str) -> str | None:
 
 
 def _wordpieces(path: Path, fields: _Fields) -> list[str]:
-    """Turn llama.cpp's vocabulary back into WordPiece's."""
+    """Restore WordPiece's vocabulary from llama.cpp's."""
     tokens = fields.value("tokenizer.ggml.tokens")
     types = fields.get("tokenizer.ggml.token_type", [])
     if not isinstance(tokens, list) or not all(isinstance(token, str) for token in tokens):

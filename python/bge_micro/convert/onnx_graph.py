@@ -1,4 +1,4 @@
-"""Questions to an ONNX graph: what makes a value, what it is computed from, what is constant."""
+"""Search an ONNX graph: what computes a value, from which inputs, and what is constant."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ from bge_micro.checkpoint.errors import CheckpointError, MissingFileError
 if TYPE_CHECKING:
     from onnx import NodeProto
 
-# Operations of which only the first input holds data; the others are shapes and axes.
+# Operations with data in the first input only; the others are shapes and axes.
 _ONE_INPUT = ("Reshape", "Expand", "Unsqueeze", "Squeeze", "Transpose", "Slice", "Cast")
-# What makes no new numbers of its constant input.
+# Operations that keep the numbers of a constant input.
 _PASSING = ("Identity", "Cast", "Unsqueeze", "Squeeze", "Reshape", "Flatten")
 
 
 @dataclass
 class Origin:
-    """What a value is computed from, as far as a walk backwards went.
+    """What a value is computed from, as found by walking backwards.
 
     Attributes:
-        stops: The values at which the walk stopped, as asked for.
+        stops: The given values at which the walk stopped.
         ops: The types of the operations on the way.
         inputs: The graph's inputs that were reached.
         tables: Constant matrices of floats of which rows were gathered on the way.
@@ -43,7 +43,7 @@ class OnnxGraph:
 
     Attributes:
         path: The file.
-        nodes: The operations, in the file's order, in which every value is made before it is used.
+        nodes: The operations, in the file's order: a value is computed before it is used.
     """
 
     def __init__(self, path: Path) -> None:
@@ -51,7 +51,7 @@ class OnnxGraph:
 
         Raises:
             ImportError: The onnx package is not installed.
-            MissingFileError: The file is not there.
+            MissingFileError: The file does not exist.
             CheckpointError: The file is not an ONNX model.
         """
         onnx = import_onnx()
@@ -73,7 +73,7 @@ class OnnxGraph:
                 self._consumers.setdefault(name, []).append(node)
 
     def producer(self, name: str) -> NodeProto | None:
-        """Return the operation that makes a value; None for constants and inputs."""
+        """Return the operation that computes a value; None for constants and inputs."""
         return self._producers.get(name)
 
     def consumers(self, name: str) -> list[NodeProto]:
@@ -81,7 +81,7 @@ class OnnxGraph:
         return self._consumers.get(name, [])
 
     def constant(self, name: str) -> NDArray[Any] | None:
-        """Return a value that is stored in the file, perhaps reshaped or cast; else None."""
+        """Return a value that is stored in the file, also reshaped or cast; None if it is not."""
         if name in self._initializers:
             return self._read(self._initializers[name], name)
         node = self.producer(name)
@@ -103,9 +103,9 @@ class OnnxGraph:
         """Walk backwards from a value through all operations.
 
         Args:
-            value: Where to begin.
+            value: The value to begin with.
             stops: Values to stop at.
-            ends: Tells an operation to stop at; the value it makes is then a stop.
+            ends: True for an operation to stop at; its result is then a stop.
         """
         origin = Origin()
         seen, todo = set(), [value]
@@ -157,15 +157,15 @@ class OnnxGraph:
 
     def _read(self, tensor: Any, name: str) -> NDArray[Any]:
         try:
-            # Large data may be kept in a file beside; onnx opens none outside of the folder.
+            # Large data may be in a second file; onnx opens none outside of the folder.
             array: NDArray[Any] = self._to_array(tensor, str(self.path.parent))
-        except Exception as error:  # sizes that do not fit the data, a file that is not there
+        except Exception as error:  # sizes that do not fit the data, a missing file
             raise self.error(f"tensor {name!r} cannot be read ({error})") from error
         return array
 
 
 def _is_quantiser_fact(node: NodeProto, name: str) -> bool:
-    """Tell the scale and zero point of a quantised value, which hold no data, from its codes."""
+    """Tell a quantised value's scale and zero point, which are not data, from its codes."""
     return node.op_type == "DynamicQuantizeLinear" and name != node.output[0]
 
 

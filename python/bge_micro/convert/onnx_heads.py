@@ -1,4 +1,4 @@
-"""The size of attention heads, from how an ONNX graph shapes its queries and scales scores."""
+"""The size of attention heads, from the shape of queries and the scale of scores in a graph."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def head_size(graph: OnnxGraph, name: str, scores: NodeProto, query: LinearPart) -> int:
-    """Return the features of a head; all that the graph says of it must agree.
+    """Return the features of a head; all places in the graph that give it must agree.
 
     Args:
         graph: The graph.
@@ -23,8 +23,8 @@ def head_size(graph: OnnxGraph, name: str, scores: NodeProto, query: LinearPart)
         query: The linear layer that makes the queries.
 
     Raises:
-        CheckpointError: The graph does not say, contradicts itself, or does not divide the queries
-            evenly.
+        CheckpointError: The graph does not give the size, contradicts itself, or does not divide
+            the queries evenly.
     """
     sizes = {*_by_shape(graph, query), *_by_scale(graph, scores)}
     hidden = len(query.bias)
@@ -49,7 +49,7 @@ def _by_shape(graph: OnnxGraph, query: LinearPart) -> Iterator[int]:
 
 
 def _by_scale(graph: OnnxGraph, scores: NodeProto) -> Iterator[int]:
-    """Scores are divided by the root of the head size, integer ones after being rescaled."""
+    """Scores are divided by the root of the head size; integer scores are rescaled before."""
     values = [scores.output[0]]
     if scores.op_type == "MatMulInteger":
         for op_type in ("Cast", "Mul"):
@@ -62,5 +62,5 @@ def _by_scale(graph: OnnxGraph, scores: NodeProto) -> Iterator[int]:
                 continue
             root = float(factor.reshape(-1)[0])
             root = root if node.op_type == "Div" or root == 0 else 1 / root
-            # A root that is no number, or of an absurd size, counts as 0, which nothing divides.
+            # A root that is not a number, or is absurd, counts as 0, which divides no size.
             yield round(root * root) if 0 < root < 1e6 else 0

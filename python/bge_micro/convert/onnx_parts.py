@@ -1,7 +1,7 @@
 """The parts of an encoder in an ONNX graph: linear layers, norms, embeddings, plain or fused.
 
-Names of tensors are never looked at: exporters and optimisers change them at will
-(``onnx::MatMul_418_quantized``). What a matrix is follows from how it is used.
+Names of tensors are never read, because exporters and optimisers change them
+(``onnx::MatMul_418_quantized``). A matrix is recognised by its use.
 """
 
 from __future__ import annotations
@@ -18,15 +18,15 @@ from bge_micro.convert.onnx_graph import OnnxGraph, attribute
 if TYPE_CHECKING:
     from onnx import NodeProto
 
-# Products of integers: as ONNX has them, and fused with what follows by ONNX Runtime.
+# Products of integers: those of ONNX, and those that ONNX Runtime fused with the next operations.
 INTEGER_PRODUCTS = ("MatMulInteger", "MatMulIntegerToFloat", "DynamicQuantizeMatMul")
-# Products with a matrix of 4-bit numbers, one scale a block of them.
+# Products with a matrix of 4-bit numbers, with one scale per block.
 _COARSE_PRODUCTS = ("MatMulNBits", "MatMulBnb4")
 
 
 @dataclass(frozen=True)
 class Weights:
-    """A matrix [out, in]: float32, or int8 in [-127, 127] with a scale for every row."""
+    """A matrix [out, in]: float32, or int8 in [-127, 127] with one scale per row."""
 
     values: NDArray[Any]
     scale: NDArray[np.float32] | None
@@ -43,11 +43,11 @@ class LinearPart:
 
     Attributes:
         input: The value it reads.
-        outputs: The values that are its result: without and with bias.
+        outputs: Its results: without and with bias.
         weights: Its matrix.
         bias: float32 [out].
-        heads: Of a fused attention, whose matrix is that of query, key and value: the number of
-            heads; else None.
+        heads: The number of heads of a fused attention, whose matrix has query, key and value;
+            else None.
     """
 
     input: str
@@ -59,7 +59,7 @@ class LinearPart:
 
 @dataclass(frozen=True)
 class NormPart:
-    """A LayerNorm: the values whose sum it reads, its result, its parameters."""
+    """A LayerNorm: the values that it adds up and normalises, its result, its parameters."""
 
     inputs: tuple[str, ...]
     output: str
@@ -76,7 +76,7 @@ def find_linears(graph: OnnxGraph) -> Iterator[LinearPart]:
         if kind in _COARSE_PRODUCTS:
             raise graph.error(f"{node.name} ({kind}) holds its weights in fewer than 8 bits")
         if kind in INTEGER_PRODUCTS and graph.constant(inputs[1]) is None:
-            continue  # attention's own, whose operands are both computed
+            continue  # a product inside attention: both operands are computed
         if kind in ("MatMul", "FusedMatMul", "Gemm"):
             matrix = _matrix(graph, inputs[1], transposed=bool(attribute(node, "transB")))
             if matrix is None:
@@ -133,7 +133,7 @@ def floats(graph: OnnxGraph, name: str, dimensions: int) -> NDArray[np.float32]:
 def dequantised(
     graph: OnnxGraph, values_name: str, scale_name: str, zero_name: str
 ) -> tuple[NDArray[np.int16], NDArray[np.float32]]:
-    """Return stored 8-bit integers less their zero point, and the scale: one, or one a column."""
+    """Return stored 8-bit integers minus their zero point, and one scale, or one per column."""
     values = graph.constant(values_name)
     scale = floats(graph, scale_name, 0 if _is_scalar(graph, scale_name) else 1)
     if values is None or values.dtype not in (np.int8, np.uint8) or values.ndim != 2:
@@ -166,12 +166,12 @@ def _matrix(graph: OnnxGraph, name: str, *, transposed: bool) -> Weights | None:
 
 
 def _quantised(graph: OnnxGraph, values_name: str, scale_name: str, zero_name: str) -> Weights:
-    """Return a quantised matrix: as its integers if the format holds them, else as floats."""
+    """Return a quantised matrix: its integers if they fit our format, else floats."""
     centred, scale = dequantised(graph, values_name, scale_name, zero_name)
     columns = np.broadcast_to(scale, centred.shape[1])
     if np.abs(centred).max(initial=0) <= 127 and (columns > 0).all():
         return Weights(np.ascontiguousarray(centred.T.astype(np.int8)), columns.copy())
-    # Zero points that are not in the middle: products of two floats, as ONNX defines them.
+    # The zero point is not in the middle: products of two floats, as ONNX defines them.
     return Weights(np.ascontiguousarray((centred.astype(np.float32) * columns).T), None)
 
 
@@ -212,7 +212,7 @@ def _linear(
 
 
 def _attention(graph: OnnxGraph, node: NodeProto, weights: Weights) -> LinearPart:
-    """Take a fused attention as one linear layer: query, key and value, a third each."""
+    """Read a fused attention as one linear layer: query, key and value, a third each."""
     heads = attribute(node, "num_heads")
     bias = floats(graph, node.input[2], 1)
     if len(weights.values) != 3 * weights.values.shape[1] or bias.shape != (len(weights.values),):
@@ -224,7 +224,7 @@ def _attention(graph: OnnxGraph, node: NodeProto, weights: Weights) -> LinearPar
 
 
 def _find_bias(graph: OnnxGraph, value: str, out: int) -> tuple[NDArray[np.float32], list[str]]:
-    """Find what is added to a product, and the value of the sum where there is one."""
+    """Find what is added to a product, and the value of the sum if there is one."""
     users = graph.consumers(value)
     if len(users) == 1:
         node = users[0]

@@ -1,4 +1,4 @@
-"""Write an encoder as an ONNX graph in floats, with inputs and outputs as the hub's exports have.
+"""Write an encoder as an ONNX graph in floats, with the inputs and outputs of the hub's exports.
 
 Inputs: ``input_ids``, ``attention_mask``, ``token_type_ids``, int64 [batch, sequence]. Outputs:
 ``last_hidden_state`` float32 [batch, sequence, hidden] and ``sentence_embedding`` [batch, hidden],
@@ -17,7 +17,7 @@ from bge_micro.checkpoint.config import EncoderConfig
 from bge_micro.checkpoint.tensors import WORDS, Linear, Tensors, layer_linears
 from bge_micro.convert.onnx_graph import import_onnx
 
-_OPSET = 17  # the first with LayerNormalization
+_OPSET = 17  # the first opset with LayerNormalization
 _INPUTS = ("input_ids", "attention_mask", "token_type_ids")
 
 
@@ -31,7 +31,7 @@ def write_onnx(
         tensors: All tensors in floats, under their BERT names.
         config: The sizes.
         pooling: One of `choices.POOLINGS`.
-        normalize: Whether sentence embeddings are brought to unit length.
+        normalize: Whether sentence embeddings get unit length.
 
     Raises:
         ImportError: The onnx package is not installed.
@@ -50,7 +50,7 @@ class _Builder:
         self._constants: dict[str, NDArray[Any]] = {}
 
     def encoder(self) -> str:
-        """Add the whole encoder; return the value that holds its result."""
+        """Add the whole encoder; return the name of its result."""
         mask = self.node("Cast", "attention_mask", to=self._onnx.TensorProto.FLOAT)
         mask = self.node("Unsqueeze", mask, self.integers(1, 2))  # [batch, 1, 1, sequence]
         mask = self.node("Sub", self.scalar(1.0), mask)
@@ -64,7 +64,7 @@ class _Builder:
         return self.node("Identity", x, output="last_hidden_state")
 
     def pool(self, tokens: str, pooling: str, normalize: bool) -> None:
-        """Add what follows the encoder in sentence-transformers."""
+        """Add the modules that follow the encoder in sentence-transformers."""
         mask = self.node("Cast", "attention_mask", to=self._onnx.TensorProto.FLOAT)
         mask = self.node("Unsqueeze", mask, self.integers(-1))
         axis = self.integers(1)
@@ -93,7 +93,7 @@ class _Builder:
         return self.node("Add", product, self.tensor(f"{linear.name}.bias"))
 
     def node(self, op_type: str, *inputs: str, output: str | None = None, **attributes: Any) -> str:
-        """Add an operation; return the value it makes."""
+        """Add an operation; return its result's name."""
         output = output or f"{op_type.lower()}_{len(self._nodes)}"
         self._nodes.append(
             self._onnx.helper.make_node(op_type, inputs, [output], f"node_{output}", **attributes)

@@ -1,12 +1,12 @@
-"""The package inside other people's frameworks, one small module for each.
+"""The package inside other frameworks, one small module for each.
 
-Nothing here is imported unless asked for, and each module imports its own framework only:
+The package imports none of them by itself, and each module imports only its own framework:
 ``from bge_micro.integrations.langchain import BgeMicroEmbeddings``.
 
-What all of them share is `held.HeldModel`: a model that is made from a few plain settings when it
-is first used. The settings are what a framework saves, compares, pickles and sends elsewhere.
+All of them use `held.HeldModel`: a model that is made from a few plain settings at its first use.
+Frameworks save, compare, pickle and send these settings.
 
-Vectors are of unit length unless ``normalize_embeddings=False`` says otherwise (`encode` itself
-leaves them as they are): vector stores use dot products or Euclidean distances by default, and
-these then rank as the cosine does.
+Vectors have unit length unless ``normalize_embeddings=False`` (`encode` itself does not normalise
+by default): vector stores use dot products or Euclidean distances by default, and these then rank
+as the cosine does.
 """

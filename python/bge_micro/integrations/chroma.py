@@ -20,11 +20,11 @@ class BgeMicroEmbeddingFunction(HoldsModel, EmbeddingFunction[Documents]):
     """Chroma's EmbeddingFunction for texts."""
 
     def __call__(self, input: Documents) -> Embeddings:
-        """Embed texts to be found: one float32 array a text."""
+        """Embed the texts of a collection: one float32 array per text."""
         return list(self._held.documents(input))
 
     def embed_query(self, input: Documents) -> Embeddings:
-        """Embed search queries: one float32 array a query."""
+        """Embed search queries: one float32 array per query."""
         return list(self._held.queries(input))
 
     @staticmethod
@@ -33,7 +33,7 @@ class BgeMicroEmbeddingFunction(HoldsModel, EmbeddingFunction[Documents]):
         return "bge_micro"
 
     def default_space(self) -> Space:
-        """Return the distance of collections that name none."""
+        """Return the default distance of collections."""
         return "cosine"
 
     def get_config(self) -> dict[str, Any]:

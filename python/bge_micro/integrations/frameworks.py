@@ -1,4 +1,4 @@
-"""What to say when the framework of an integration is not installed."""
+"""The error for a framework that is not installed."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from contextlib import contextmanager
 
 @contextmanager
 def needed(package: str, extra: str) -> Iterator[None]:
-    """Import a framework inside the with block, or say what to install.
+    """Import a framework inside the with block, or raise an error that says what to install.
 
     Args:
         package: The framework's name on PyPI.
-        extra: The extra of bge-micro that brings it along.
+        extra: The extra of bge-micro that installs it.
 
     Raises:
         ImportError: The framework, or something that it needs, cannot be imported.

@@ -1,6 +1,6 @@
 """Haystack: ``pipeline.add_component("embedder", BgeMicroTextEmbedder())``.
 
-Haystack makes components from saved pipelines only of modules that the caller trusts:
+Haystack makes components of saved pipelines only from modules that the caller trusts:
 ``Pipeline.loads(saved, allowed_modules=["bge_micro.integrations.haystack"])``.
 """
 
@@ -18,10 +18,10 @@ with needed("haystack-ai", extra="haystack"):
 
 
 class _Embedder(HoldsModel):
-    """What both components are made of."""
+    """The common base of both components."""
 
     def warm_up(self) -> None:
-        """Load the model; without this the first run does."""
+        """Load the model; otherwise the first run loads it."""
         _ = self._held.model
 
     def to_dict(self) -> dict[str, Any]:
@@ -48,7 +48,7 @@ class BgeMicroTextEmbedder(_Embedder):
 
 @component
 class BgeMicroDocumentEmbedder(_Embedder):
-    """Embeds documents: gives copies of them that have embeddings."""
+    """Embeds documents: returns copies of them with embeddings."""
 
     def __init__(
         self,
@@ -63,10 +63,10 @@ class BgeMicroDocumentEmbedder(_Embedder):
         Args:
             model_name_or_path: As for `SentenceTransformer`.
             meta_fields_to_embed: Names of meta fields to embed before each document's content.
-            embedding_separator: What stands between these fields and the content.
+            embedding_separator: Text between these fields and the content.
             **settings: The other settings of `HeldModel`.
         """
-        # Not super(): @component puts a new class in this one's place.
+        # Not super(): @component replaces this class by a new one.
         _Embedder.__init__(self, model_name_or_path, **settings)
         self.meta_fields_to_embed = list(meta_fields_to_embed)
         self.embedding_separator = embedding_separator
@@ -82,7 +82,7 @@ class BgeMicroDocumentEmbedder(_Embedder):
 
     @component.output_types(documents=list[Document])
     def run(self, documents: list[Document]) -> dict[str, Any]:
-        """Embed documents: ``{"documents": [...]}``; those given are left as they are."""
+        """Embed documents: ``{"documents": [...]}``; the given documents are not changed."""
         vectors = self._held.documents(self._texts(documents))
         return {"documents": _with_embeddings(documents, vectors.tolist())}
 

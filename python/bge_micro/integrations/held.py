@@ -1,4 +1,4 @@
-"""A model that is made when it is first used, and that frameworks know by its settings."""
+"""A model that is loaded at its first use, and that frameworks know by its settings."""
 
 from __future__ import annotations
 
@@ -19,19 +19,19 @@ if TYPE_CHECKING:
 
 _OPTIONS_OF_ENCODE = ("normalize_embeddings", "precision")
 
-# A process needs one engine for equal settings, however many objects of however many frameworks
-# hold it. A model goes when its last holder goes.
+# A process needs one model for equal settings, even if many objects of many frameworks hold it. A
+# model is freed with the last object that holds it.
 _loaded: WeakValueDictionary[tuple[Any, ...], SentenceTransformer] = WeakValueDictionary()
 _loading = threading.Lock()
 
 
 @dataclass(frozen=True)
 class HeldModel:
-    """A model known by its settings: compares, pickles and serialises by them alone.
+    """A model known by its settings: it compares, pickles and serialises by them alone.
 
     Attributes:
         model_name_or_path: As for `SentenceTransformer`.
-        normalize_embeddings: Whether vectors are of unit length.
+        normalize_embeddings: Whether vectors have unit length.
         truncate_dim: Length to which vectors are cut; None for the model's own.
         precision: "float32", "int8", "uint8", "binary" or "ubinary", as for `encode`.
         compute_type: "int8" or "float32".
@@ -62,7 +62,7 @@ class HeldModel:
 
     @cached_property
     def model(self) -> SentenceTransformer:
-        """The model, loaded by whoever asks first; it is shared, so its settings must stay."""
+        """The model, loaded at its first use; it is shared, so do not change its settings."""
         from bge_micro import SentenceTransformer
 
         settings = {
@@ -86,7 +86,7 @@ class HeldModel:
         return {name: value for name, value in asdict(self).items() if value != defaults[name]}
 
     def documents(self, texts: Sequence[str], **options: Any) -> NDArray[Any]:
-        """Encode n texts to be found: (n, columns). Options are those of `encode`."""
+        """Encode n documents: (n, columns). Options are those of `encode`."""
         vectors: NDArray[Any] = self.model.encode_document(texts, **self._options(), **options)
         return vectors
 
@@ -118,12 +118,12 @@ class HeldModel:
         return {name: getattr(self, name) for name in _OPTIONS_OF_ENCODE}
 
     def __getstate__(self) -> dict[str, Any]:
-        """Pickle the settings; the model is made anew elsewhere, when it is needed there."""
+        """Pickle the settings; another process loads the model again when it needs it."""
         return asdict(self)
 
 
 class HoldsModel:
-    """A framework's object that is told the settings of a model."""
+    """A framework's object that takes the settings of a model."""
 
     def __init__(self, model_name_or_path: str = "bge-micro-v2", **settings: Any) -> None:
         """Remember what to load.

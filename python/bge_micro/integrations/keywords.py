@@ -1,4 +1,4 @@
-"""What the backends of BERTopic and KeyBERT share: two base classes of one shape, one `embed`."""
+"""The common part of the BERTopic and KeyBERT backends: their base classes have one `embed`."""
 
 from __future__ import annotations
 

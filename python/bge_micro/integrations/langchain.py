@@ -12,12 +12,12 @@ with needed("langchain-core", extra="langchain"):
 class BgeMicroEmbeddings(HoldsModel, Embeddings):
     """LangChain's Embeddings.
 
-    The async methods are LangChain's own: they run these in a thread, and the event loop goes on
-    because encoding gives up the GIL.
+    The async methods are LangChain's: they run these methods in a thread, and the event loop goes
+    on because encoding releases the GIL.
     """
 
     def embed_documents(self, texts: list[str]) -> list[list[float]]:
-        """Embed texts to be found."""
+        """Embed documents."""
         return self._held.documents(texts).tolist()  # type: ignore[no-any-return]
 
     def embed_query(self, text: str) -> list[float]:
@@ -25,5 +25,5 @@ class BgeMicroEmbeddings(HoldsModel, Embeddings):
         return self._held.query(text).tolist()  # type: ignore[no-any-return]
 
     def __repr__(self) -> str:
-        """Say what it is."""
+        """Show the settings."""
         return f"{type(self).__name__}({self._held!r})"

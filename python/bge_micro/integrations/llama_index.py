@@ -34,7 +34,7 @@ class BgeMicroEmbedding(BaseEmbedding):
             **options: The fields of BaseEmbedding, such as embed_batch_size and callback_manager.
         """
         held = HeldModel(model_name, **(settings or {}))
-        # LlamaIndex's default of 10 texts is meant for services: it would leave threads idle.
+        # LlamaIndex's default of 10 texts is for remote services; here threads would be idle.
         options = {"embed_batch_size": 1024, **options}
         super().__init__(
             model_name=held.model_name_or_path, settings=dict(settings or {}), **options
@@ -43,7 +43,7 @@ class BgeMicroEmbedding(BaseEmbedding):
 
     @classmethod
     def class_name(cls) -> str:
-        """Return the name that serialised objects carry."""
+        """Return the name in serialised objects."""
         return "BgeMicroEmbedding"
 
     def _get_text_embeddings(self, texts: list[str]) -> list[list[float]]:

@@ -21,9 +21,9 @@ from bge_micro.model import SentenceTransformer
 class MtebEncoder:
     """A model with mteb's interface for encoders (its ``EncoderProtocol``).
 
-    Prompts are chosen among the model's as mteb does it: that of the task and the kind of text
-    ("SciFact-query"), of the task ("SciFact"), of the task's type and the kind of text
-    ("Retrieval-query"), of the task's type, of the kind of text ("query"); else none.
+    The prompt is the first of these that the model has, as in mteb: the task's with the kind of
+    text ("SciFact-query"), the task's ("SciFact"), the task type's with the kind of text
+    ("Retrieval-query"), the task type's, that of the kind of text ("query"); else none.
 
     Attributes:
         model: The model.
@@ -37,7 +37,7 @@ class MtebEncoder:
         device: str | None = None,
         **options: Any,
     ) -> None:
-        """Take or load a model.
+        """Use a loaded model, or load one.
 
         Args:
             model: A loaded model, or a name or folder; None for the bundled model.
@@ -84,7 +84,7 @@ class MtebEncoder:
         return vectors
 
     def similarity(self, embeddings1: ArrayLike, embeddings2: ArrayLike) -> NDArray[np.float32]:
-        """Compare every vector with every one of the second set, by the model's function."""
+        """Compare every vector with every vector of the second set, by the model's function."""
         return self.model.similarity(
             np.atleast_2d(np.asarray(embeddings1)), np.atleast_2d(np.asarray(embeddings2))
         )
@@ -97,13 +97,13 @@ class MtebEncoder:
 
     @cached_property
     def mteb_model_meta(self) -> Any:
-        """What mteb wants to know of a model."""
+        """The facts of the model for mteb."""
         from mteb.models import ModelMeta
 
         name = self._name.strip("/").replace("\\", "/")
         return ModelMeta.create_empty(
             {
-                # mteb's results are kept by organisation and name.
+                # mteb files results by organisation and name.
                 "name": "/".join(name.split("/")[-2:]) if "/" in name else f"local/{name}",
                 "revision": self.model.space_id,
                 "embed_dim": self.model.get_embedding_dimension(),

@@ -1,7 +1,7 @@
 """Ray Data: ``dataset.map_batches(EmbedBatches, concurrency=4, num_cpus=2)``.
 
-Each actor loads one model, and its threads are the CPUs that Ray gives the actor, so actors do not
-fight. The vectors are the same bits that one process computes.
+Each actor loads one model and uses as many threads as Ray gives it CPUs, so actors do not compete
+for CPUs. The vectors have the same bits as those of one process.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ class EmbedBatches:
     def __init__(
         self, column: str = "text", output_column: str = "embedding", **settings: Any
     ) -> None:
-        """Load the model, once an actor.
+        """Load the model, once per actor.
 
         Args:
             column: The column of texts.
@@ -58,7 +58,7 @@ class EmbedBatches:
 
 
 def _actor_cpus() -> int | None:
-    """Return the CPUs that Ray assigned to this actor; None outside of one, as in a driver."""
+    """Return the CPUs that Ray assigned to this actor; None outside of an actor."""
     if not ray.is_initialized():
         return None
     context = ray.get_runtime_context()

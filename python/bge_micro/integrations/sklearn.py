@@ -28,7 +28,7 @@ class BgeMicroTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Bas
         compute_type: str = "int8",
         threads: int | None = None,
     ) -> None:
-        """Set the parameters: settings of `HeldModel`, under the names that get_params knows."""
+        """Set the parameters: settings of `HeldModel`, under the names of get_params."""
         self.model_name_or_path = model_name_or_path
         self.normalize_embeddings = normalize_embeddings
         self.truncate_dim = truncate_dim
@@ -52,7 +52,7 @@ class BgeMicroTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Bas
         return self._held().documents(X)
 
     def _held(self) -> HeldModel:
-        """Return the model of the present parameters, which set_params may change any time."""
+        """Return the model of the current parameters, which set_params may change at any time."""
         held = HeldModel(**self.get_params(deep=False))
         if self.__dict__.get("_last_held") != held:
             self._last_held = held
@@ -64,11 +64,11 @@ class BgeMicroTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Bas
         return self._held().dimensions
 
     def __sklearn_is_fitted__(self) -> bool:
-        """Say that it is ready."""
+        """Report that it needs no fit."""
         return True
 
     def __sklearn_tags__(self) -> Tags:
-        """Say that it takes strings, in one dimension, and needs no fit."""
+        """Report that it takes strings, in one dimension, and needs no fit."""
         tags = super().__sklearn_tags__()
         tags.requires_fit = False
         tags.input_tags.string = True

@@ -1,8 +1,8 @@
 """Spark: ``frame.withColumn("embedding", embed_udf()("text"))``.
 
-Each Python worker loads one model and keeps it from task to task. Its threads are the CPUs of a
-task (``spark.task.cpus``), so the workers of a machine do not fight. The vectors are the same bits
-that one process computes.
+Each Python worker loads one model and keeps it for all its tasks. It uses as many threads as a task
+has CPUs (``spark.task.cpus``), so workers do not compete for CPUs. The vectors have the same bits
+as those of one process.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ def embed_udf(model_name_or_path: str = "bge-micro-v2", **settings: Any) -> Any:
     A missing text gives a missing vector.
 
     Args:
-        model_name_or_path: As for `SentenceTransformer`; workers look there, each on its machine.
+        model_name_or_path: As for `SentenceTransformer`; each worker looks on its own machine.
         **settings: The other settings of `HeldModel`; threads are a task's CPUs unless set.
 
     Returns:

@@ -1,10 +1,10 @@
 """txtai: ``Embeddings(method="external", transform=BgeMicroTransform)``.
 
-txtai calls what it is given once, without arguments, and then the result with texts, so it takes
-the class, a ``functools.partial`` of it with settings, or its dotted name as a string (which txtai
-resolves if the environment variable ALLOW_RESOLVE_TRANSFORM is "1", and can save).
+txtai calls the given object once, without arguments, and then calls the result with texts. So it
+takes the class, a ``functools.partial`` of it with settings, or its dotted name as a string (which
+txtai resolves if the environment variable ALLOW_RESOLVE_TRANSFORM is "1", and can save).
 
-txtai divides every vector by its length once more, with NumPy, which may change the last bits.
+txtai divides every vector by its length again, with NumPy, which may change the last bits.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Texts to token ids: Hugging Face `tokenizers` behind one flat, never padded batch."""
+"""Texts to token ids: Hugging Face `tokenizers`, and one flat batch without padding."""
 
 from __future__ import annotations
 

@@ -13,7 +13,7 @@ SPECIAL_TOKENS = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
 
 
 def read_vocab(path: str | PathLike[str]) -> list[str]:
-    r"""Read a BERT vocab.txt: one token a line, its id being the line's number from 0.
+    r"""Read a BERT vocab.txt: one token per line; its id is the line's number, from 0.
 
     Args:
         path: The file, UTF-8, with \n or \r\n line ends.
@@ -29,7 +29,7 @@ def read_vocab(path: str | PathLike[str]) -> list[str]:
         content = Path(path).read_bytes().decode("utf-8")
     except UnicodeDecodeError as error:
         raise ValueError(f"{path}: not a vocabulary: {error}; expected UTF-8 text") from error
-    # Not splitlines(): tokens may hold characters, such as U+2028, that it takes for line ends.
+    # Not splitlines(): tokens may contain characters, such as U+2028, at which it would split.
     tokens = [line.removesuffix("\r") for line in content.removesuffix("\n").split("\n")]
     _check_vocab(tokens, source=str(path))
     return tokens
@@ -44,12 +44,12 @@ def build_wordpiece_tokenizer(
 ) -> tokenizers.Tokenizer:
     """Build BERT's tokenizer: BertNormalizer, BertPreTokenizer, WordPiece, `[CLS] text [SEP]`.
 
-    Nothing is stored about padding or truncation.
+    It has no settings for padding or truncation.
 
     Args:
         vocab: The tokens, in the order of their ids.
         lowercase: Whether texts are lowercased.
-        strip_accents: Whether accents are removed; None means as `lowercase` says.
+        strip_accents: Whether accents are removed; None means the value of `lowercase`.
         handle_chinese_chars: Whether every ideograph is a word of its own.
 
     Raises:

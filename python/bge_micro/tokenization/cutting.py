@@ -27,7 +27,7 @@ from tokenizers.normalizers import BertNormalizer
 from tokenizers.pre_tokenizers import BertPreTokenizer
 
 BLANKS = " \t\n\r"
-# ASCII's; the module `string`, which has it too, takes 0.6 ms to import.
+# ASCII's; the module `string` also has it, but takes 0.6 ms to import.
 _PUNCTUATION = "!\"#$%&'()*+,-./:;<=>?@[\\]^_`{|}~"
 # BertNormalizer's ranges; U+2B820..U+2B91F are not among them.
 _IDEOGRAPHS = (
@@ -42,7 +42,7 @@ _LARGEST_CHUNK = 1 << 16
 
 
 def replace_surrogates(text: str) -> str:
-    """Return `text` with U+FFFD for every surrogate, which no encoder would take."""
+    """Return `text` with U+FFFD for every surrogate, which UTF-8 cannot encode."""
     return _SURROGATE.sub("\ufffd", text)
 
 
@@ -60,19 +60,19 @@ class Cutter:
         self._normalizer = normalizer
         self._pre_tokenizer = pre_tokenizer
         self._longest_word = longest_word
-        # Long enough for a word that loses some of its characters to the normalizer.
+        # Long enough for a word of which the normalizer deletes some characters.
         self._window = 4 * (longest_word + 1)
         self._added_tokens = added_tokens
 
     @cached_property
     def _word_end(self) -> re.Pattern[str]:
-        """What ends a word for certain; compiled when the first huge text comes."""
+        """The characters that always end a word; compiled for the first huge text."""
         ideographs = _IDEOGRAPHS if self._normalizer.handle_chinese_chars else ""
         return re.compile(f"[{BLANKS}{re.escape(_PUNCTUATION)}{ideographs}]")
 
     @classmethod
     def for_tokenizer(cls, tokenizer: tokenizers.Tokenizer) -> Cutter | None:
-        """Return the tokenizer's cutter, or None where cutting would not be exact."""
+        """Return the tokenizer's cutter, or None if cutting would not be exact."""
         normalizer, pre_tokenizer = tokenizer.normalizer, tokenizer.pre_tokenizer
         model, added = tokenizer.model, tokenizer.get_added_tokens_decoder().values()
         if (
@@ -82,8 +82,8 @@ class Cutter:
         ):
             return None
         for token in added:
-            # A token that is matched after normalizing, only between words, or across blanks can
-            # span a cut unseen; one that ends like a word can swallow part of a long word.
+            # A token that is matched after normalizing, only between words, or across blanks may
+            # cross a cut; one that ends like a word may match part of a long word.
             if (
                 token.normalized
                 or token.single_word
@@ -107,7 +107,7 @@ class Cutter:
         start, repeated = 0, 0
         while True:
             if not repeated:
-                # Blanks give no tokens, and a hundred million of them take a while to tokenize.
+                # Blanks give no tokens, and tokenizing a hundred million of them takes long.
                 start = _BLANK_RUN.match(text, start).end()  # type: ignore[union-attr]
             if start >= len(text):
                 return
@@ -139,8 +139,8 @@ class Cutter:
                 if not self._splits_added_token(text, end):
                     return "".join([*parts, text[start:end]]), run - self._window, 1
             elif not words and run > end:
-                # One character over and over that gives nothing. The window's worth of it stays:
-                # it may keep "[S" and "EP]" from being an added token.
+                # One repeated character that gives no tokens. A window of it is kept, because it
+                # may separate "[S" from "EP]".
                 parts.append(text[start:end])
                 start = run
             position, stride = run, 2 * stride
@@ -154,9 +154,9 @@ class Cutter:
         return None
 
     def _end_of_run(self, text: str, end: int) -> int:
-        """Find how far the window before `end` goes on, if it is all alike, or return `end`.
+        """Return the end of the run that the window before `end` is part of, or `end`.
 
-        Alike means ASCII letters and digits, which all lengthen a word, or the same character.
+        A run is ASCII letters and digits, which all lengthen a word, or one repeated character.
         """
         start = end - self._window
         alike = re.compile(f"[A-Za-z0-9]+|{re.escape(text[start])}+").match(text, start)

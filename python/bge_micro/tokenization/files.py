@@ -1,4 +1,4 @@
-"""The files that hold a tokenizer, in one form."""
+"""Read the files of a tokenizer into one form."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ def read_tokenizer(path: Path, normalizer: dict[str, Any] | None = None) -> dict
 
     Args:
         path: The file.
-        normalizer: What takes the place of the tokenizer's normalizer; None to leave it.
+        normalizer: A normalizer that replaces the tokenizer's; None to keep it.
 
     Returns:
         The contents of a tokenizer.json, without stored padding and truncation.
 
     Raises:
         OSError: The file cannot be read.
-        ValueError: It is no JSON object, or not a vocabulary.
+        ValueError: It is not a JSON object, or not a vocabulary.
     """
     if path.suffix == ".json":
         try:

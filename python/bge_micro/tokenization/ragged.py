@@ -1,4 +1,4 @@
-"""The batch that tokenization hands to the core."""
+"""The batch that tokenization gives to the core."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class RaggedBatch(NamedTuple):
 
     @property
     def texts(self) -> int:
-        """How many texts there are."""
+        """The number of texts."""
         return len(self.offsets) - 1
 
     @property

@@ -17,12 +17,12 @@ from bge_micro.tokenization.ragged import RaggedBatch
 # A text is first read up to this many characters for each token of the limit, which is enough for
 # nearly all texts.
 _CHARS_PER_TOKEN = 8
-# `tokenizers` keeps some 150 bytes for each token until we have taken the ids, and Python 40 more,
-# so long lists go through in groups of so many characters.
+# `tokenizers` keeps some 150 bytes per token until its ids are copied, and Python 40 more, so long
+# lists are tokenized in groups of this many characters.
 _GROUP_CHARS = 1 << 18
-# The thread pool is not worth waking for less (about 2 ms of work).
+# With fewer characters (about 2 ms of work) waking the thread pool gains nothing.
 _POOL_CHARS = 1 << 13
-# What `token_count` reads at a time.
+# `token_count` reads this many characters at a time.
 _COUNT_CHUNK = 1 << 14
 _NO_IDS = np.empty(0, np.int32)
 _IMPORTED_IN = os.getpid()
@@ -31,20 +31,20 @@ _IMPORTED_IN = os.getpid()
 class Tokenizer:
     """A Hugging Face tokenizer with its special tokens, safe to share between threads.
 
-    Stored padding and truncation are switched off once, here; the tokenizer inside is never
+    Stored padding and truncation are switched off here, once. The tokenizer inside is never
     changed again, because a change fails ("Already borrowed") while another thread encodes.
     """
 
     def __init__(self, tokenizer: tokenizers.Tokenizer, *, source: str) -> None:
-        """Take over `tokenizer`.
+        """Wrap `tokenizer`.
 
         Args:
             tokenizer: The tokenizer; it must not be used elsewhere.
-            source: What to call it in error messages, such as its file.
+            source: Its name in error messages, such as its file.
 
-        Raises:
-            ValueError: It cannot encode, or does more to a text than put special tokens before
-                and after it.
+            Raises:
+                ValueError: It cannot encode, or changes a text in other ways than by special tokens
+                    before and after it.
         """
         tokenizer.no_padding()
         tokenizer.no_truncation()
@@ -60,13 +60,13 @@ class Tokenizer:
 
         Args:
             text: The JSON; bytes in UTF-8.
-            source: What to call it in error messages, such as its file.
+            source: Its name in error messages, such as its file.
 
-        Raises:
-            ValueError: The text is not a tokenizer, or not one that can serve here.
+            Raises:
+                ValueError: The text is not a tokenizer, or not one that can be used here.
         """
         try:
-            # As bytes: 466 KB need not become a Python string and bytes again, 3 ms of a start.
+            # As bytes: making a Python string of 466 KB and bytes again would take 3 ms.
             content = text.encode("utf-8") if isinstance(text, str) else text
             tokenizer = tokenizers.Tokenizer.from_buffer(content)
         except Exception as error:  # tokenizers raises plain Exception
@@ -79,17 +79,17 @@ class Tokenizer:
 
         Raises:
             OSError: The file cannot be read.
-            ValueError: It is not a tokenizer, or not one that can serve here.
+            ValueError: It is not a tokenizer, or not one that can be used here.
         """
         return cls.from_json(Path(path).read_bytes(), source=str(path))
 
     def copy(self) -> tokenizers.Tokenizer:
-        """Return a tokenizer like the one inside, free to be changed."""
+        """Return a copy of the tokenizer, which the caller may change."""
         return tokenizers.Tokenizer.from_str(self._tokenizer.to_str())
 
     @property
     def suffix_count(self) -> int:
-        """How many special tokens follow every text."""
+        """The number of special tokens after every text."""
         return len(self._suffix)
 
     @property
@@ -109,9 +109,9 @@ class Tokenizer:
         Args:
             texts: The texts; may be empty.
             limit: The most tokens of a text, special tokens included.
-            threads: How many threads may be used. The thread pool of `tokenizers` takes all CPUs
-                or none, so fewer threads than CPUs mean one.
-            prefix: What stands before each text; the texts themselves are not copied.
+            threads: The most threads to use. The thread pool of `tokenizers` uses all CPUs or
+                none, so fewer threads than CPUs mean one.
+            prefix: Text before each text; the texts themselves are not copied.
 
         Raises:
             ValueError: `limit` leaves no room for the special tokens.
@@ -136,7 +136,7 @@ class Tokenizer:
                 block += ids
                 end += len(ids)
                 offsets.append(end)
-            # fromiter: one short text should not pay for the machinery of the other NumPy calls.
+            # fromiter: for one short text the other NumPy calls would take longer.
             blocks.append(np.fromiter(block, np.int32, len(block)))
         return RaggedBatch(
             ids=blocks[0] if len(blocks) == 1 else np.concatenate([_NO_IDS, *blocks]),
@@ -184,8 +184,8 @@ class Tokenizer:
                 encode = self._tokenizer.encode
                 batch = [encode(text, add_special_tokens=False) for text in texts]
         except TypeError:
-            # The only strings that are refused hold surrogates; looking for them beforehand would
-            # cost every text.
+            # Only strings with surrogates are refused; to look for them first would cost time
+            # for every text.
             cleaned = [replace_surrogates(text) for text in texts]
             if cleaned == texts:
                 raise
@@ -198,7 +198,7 @@ class Tokenizer:
         except BaseException as error:  # a panic inside tokenizers is no Exception
             if type(error).__name__ != "PanicException":
                 raise
-            # The pool's threads cannot be started, because of a limit on processes or memory.
+            # A limit on processes or memory keeps the pool's threads from starting.
             self._pool_works = False
             encode = self._tokenizer.encode
             return [encode(text, add_special_tokens=False) for text in texts]
@@ -241,11 +241,11 @@ def _special_ids(tokenizer: tokenizers.Tokenizer, source: str) -> tuple[list[int
 
 
 def _batch_call_serves(texts: list[str], threads: int) -> bool:
-    """Decide between `encode_batch_fast` and `encode` for each text.
+    """Decide between one `encode_batch_fast` and an `encode` for each text.
 
-    `encode_batch_fast` is the faster one a text and releases the GIL, but unless the environment
-    says TOKENIZERS_PARALLELISM=false it runs in a pool of threads over all CPUs, which it starts
-    and waits for even for one text. `encode` never touches the pool.
+    `encode_batch_fast` is faster per text and releases the GIL. But unless the environment says
+    TOKENIZERS_PARALLELISM=false, it runs in a pool of threads on all CPUs, which it starts and
+    waits for even for one text. `encode` never uses the pool.
     """
     parallelism = os.environ.get("TOKENIZERS_PARALLELISM")
     if parallelism is not None and parallelism.lower() in {"", "off", "false", "f", "no", "n", "0"}:
@@ -255,8 +255,8 @@ def _batch_call_serves(texts: list[str], threads: int) -> bool:
         and len(texts) > 1
         and sum(map(len, texts)) >= _POOL_CHARS
         and threads >= _pool_size()
-        # After a fork the pool has no threads, and a call waits for ever. `tokenizers` then turns
-        # parallelism off by itself, except where the environment demands it.
+        # After a fork the pool has no threads, and a call would wait for ever. `tokenizers` then
+        # turns parallelism off by itself, unless the environment demands it.
         and (parallelism is None or os.getpid() == _IMPORTED_IN)
     )
 
