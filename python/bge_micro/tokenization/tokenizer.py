@@ -42,9 +42,9 @@ class Tokenizer:
             tokenizer: The tokenizer; it must not be used elsewhere.
             source: Its name in error messages, such as its file.
 
-            Raises:
-                ValueError: It cannot encode, or changes a text in other ways than by special tokens
-                    before and after it.
+        Raises:
+            ValueError: It cannot encode, or changes a text in other ways than by special tokens
+                before and after it.
         """
         tokenizer.no_padding()
         tokenizer.no_truncation()
@@ -62,8 +62,8 @@ class Tokenizer:
             text: The JSON; bytes in UTF-8.
             source: Its name in error messages, such as its file.
 
-            Raises:
-                ValueError: The text is not a tokenizer, or not one that can be used here.
+        Raises:
+            ValueError: The text is not a tokenizer, or not one that can be used here.
         """
         try:
             # As bytes: making a Python string of 466 KB and bytes again would take 3 ms.
