@@ -1,7 +1,8 @@
 """How many instructions encoding takes on the AVX2 path, counted by valgrind's callgrind.
 
 A count has no noise, so it shows a loss of a few percent, which a clock on a shared machine cannot.
-It depends on the compiler; instruction_counts.json has figures for each compiler that was used. After
+It depends on the compiler; instruction_counts.json has figures for each compiler that was used.
+After
 a change that is meant to change the count, or with a new compiler:
 
     PYTHONPATH=tests python -m core.instruction_count
