@@ -1,6 +1,7 @@
 """Saves of one index among readers and kills: `PYTHONPATH=tests python -m reliability.index_saves`.
 
     loads FOLDER COUNT [READERS]   loads beside a process that saves without a pause
+    writers FOLDER COUNT           processes that save, or fail to, into one new folder at once
     kills FOLDER COUNT             kill -9 at a random moment of as many saves
     calls FOLDER [STEP]            kill -9 before each call into C that a save makes, one by one
 
@@ -15,6 +16,7 @@ import random
 import signal
 import sys
 import time
+import traceback
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
@@ -28,11 +30,17 @@ OPTIONS = {"normalize_embeddings": True, "truncate_dim": None, "precision": "flo
 COLUMNS = 384
 
 
-def save(folder: Path, generation: int, rows: int = 200) -> None:
-    """Save an index whose every value, text and space id says its generation."""
+def save(folder: Path, generation: int, rows: int = 200, *, fail: bool = False) -> None:
+    """Save an index whose every value, text and space id says its generation; or fail half-way.
+
+    Raises:
+        InterruptedError: It was to fail.
+    """
     vectors = np.full((rows, COLUMNS), generation, np.float32)
     with new_index(folder, f"generation={generation}", OPTIONS, vectors) as writer:
         writer.append([f"{generation} {row}" for row in range(rows)], vectors)
+        if fail:
+            raise InterruptedError
 
 
 def load(folder: Path) -> int:
@@ -57,6 +65,9 @@ def child(work: Callable[[], None]) -> int:
         try:
             work()
             code = 0
+        except BaseException:
+            traceback.print_exc()
+            raise
         finally:
             os._exit(code)
     return number
@@ -81,7 +92,7 @@ def loads(folder: Path, count: int, readers: int = 2) -> dict[str, int]:
             generation += 1
             save(folder, generation)
 
-    def load_on(result: Path) -> None:
+    def load_on(number: int) -> None:
         seen: Counter[str] = Counter()
         generations = set()
         for _ in range(count // readers):
@@ -96,22 +107,63 @@ def loads(folder: Path, count: int, readers: int = 2) -> dict[str, int]:
                 seen["refused"] += 1
                 print(error, file=sys.stderr)
         seen["generations"] = len(generations)
-        result.write_text(json.dumps(seen))
+        folder.with_name(f"{folder.name}-seen-{number}").write_text(json.dumps(seen))
 
     writer = child(save_on)
     try:
-        results = [folder.with_name(f"{folder.name}-seen-{number}") for number in range(readers)]
-        children = [child(lambda result=result: load_on(result)) for result in results]  # type: ignore[misc]
-        assert [exit_code(number) for number in children] == [0] * readers
+        total = _in_children(folder, readers, load_on)
         assert os.waitpid(writer, os.WNOHANG) == (0, 0), "the writer failed"
     finally:
         os.kill(writer, signal.SIGKILL)
         exit_code(writer)
+    return {"saves": load(folder), **total}
+
+
+def writers(folder: Path, count: int) -> dict[str, int]:
+    """Have four processes save into a new folder every 10 ms, most of which fail half-way.
+
+    Returns:
+        How many saves came to their end, failed as they should, or were refused because another
+        process was writing; how many folders hold a whole index, or none.
+    """
+    folder.mkdir()
+    begin = time.monotonic()
+
+    def write_on(number: int) -> None:
+        rng = random.Random(number)
+        seen: Counter[str] = Counter()
+        while (place := int((time.monotonic() - begin) * 100)) < count:
+            try:
+                save(folder / str(place), rng.randrange(1000), rows=3, fail=rng.random() < 0.8)
+                seen["saved"] += 1
+            except InterruptedError:
+                seen["failed"] += 1
+            except BlockingIOError:
+                seen["busy"] += 1
+        folder.with_name(f"{folder.name}-seen-{number}").write_text(json.dumps(seen))
+
+    total = _in_children(folder, 4, write_on)
+    for place in folder.iterdir():
+        try:
+            load(place)
+            total["whole"] += 1
+            assert data_files(place) == 2
+        except FileNotFoundError:
+            total["none"] += 1
+            assert data_files(place) == 0
+    return dict(total)
+
+
+def _in_children(folder: Path, count: int, work: Callable[[int], None]) -> Counter[str]:
+    """Do work in child processes; return the sum of what they have written beside the folder."""
+    children = [child(lambda number=number: work(number)) for number in range(count)]  # type: ignore[misc]
+    assert [exit_code(number) for number in children] == [0] * count
     total: Counter[str] = Counter()
-    for result in results:
+    for number in range(count):
+        result = folder.with_name(f"{folder.name}-seen-{number}")
         total.update(json.loads(result.read_text()))
         result.unlink()
-    return {"saves": load(folder), **total}
+    return total
 
 
 def data_files(folder: Path) -> int:
@@ -208,7 +260,7 @@ def calls(folder: Path, step: int = 1) -> dict[str, int]:
 
 def main() -> None:
     what, folder, *counts = sys.argv[1:]
-    work = {"loads": loads, "kills": kills, "calls": calls}[what]
+    work = {"loads": loads, "writers": writers, "kills": kills, "calls": calls}[what]
     print(json.dumps(work(Path(folder), *map(int, counts))))  # type: ignore[operator]
 
 

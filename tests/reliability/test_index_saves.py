@@ -39,6 +39,14 @@ def test_loads_beside_saves(tmp_path: Path, count: int) -> None:
     assert found["generations"] > 2
 
 
+@pytest.mark.parametrize("count", [200, pytest.param(3000, marks=slow)])
+def test_many_writers_at_once(tmp_path: Path, count: int) -> None:
+    found = run("writers", tmp_path / "index", count)
+    assert found.keys() <= {"saved", "failed", "busy", "whole", "none"}
+    assert min(found["saved"], found["failed"], found["busy"]) > 0
+    assert found["whole"] > 0
+
+
 @pytest.mark.parametrize("count", [20, pytest.param(1000, marks=slow)])
 def test_kills_at_random_moments(tmp_path: Path, count: int) -> None:
     found = run("kills", tmp_path / "index", count)

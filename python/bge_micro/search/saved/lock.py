@@ -32,7 +32,7 @@ def writer_lock(folder: Path) -> Iterator[bool]:
     try:
         handle = os.open(folder / LOCK_FILE, _FLAGS, 0o666)
     except FileNotFoundError:  # a writer that failed has removed the folder just now
-        raise _busy(folder) from None
+        raise busy(folder) from None
     try:
         alone = _lock(handle, folder)
         try:
@@ -55,10 +55,11 @@ def _lock(handle: int, folder: Path) -> bool:
             return False
         if error.errno not in (errno.EAGAIN, errno.EACCES, errno.EDEADLK, errno.ENOENT):
             raise
-    raise _busy(folder)
+    raise busy(folder)
 
 
-def _busy(folder: Path) -> BlockingIOError:
+def busy(folder: Path) -> BlockingIOError:
+    """Return the error that tells a writer of another one."""
     return BlockingIOError(
         errno.EAGAIN, "another process is writing this index; try when it is done", str(folder)
     )

@@ -25,7 +25,7 @@ from bge_micro.search.saved.facts import (
     SavedIndexError,
     read_facts,
 )
-from bge_micro.search.saved.lock import writer_lock
+from bge_micro.search.saved.lock import busy, writer_lock
 from bge_micro.vector_files import FORMATS, Block, Layout
 
 
@@ -101,16 +101,26 @@ def new_index(
 
 def _refuse_what_is_no_index(folder: Path) -> None:
     """Raise FileExistsError for what is there and was not made by a save."""
-    if not folder.exists():
+    try:
+        names = set(os.listdir(folder))
+    except FileNotFoundError:
         return
-    if folder.is_dir():
-        names = {entry.name for entry in folder.iterdir()}
-        ours = {name for name in names if DATA_FILE.fullmatch(name) or name == LOCK_FILE}
-        ours.update(path.name for path in find_own(folder / INDEX_FILE))
-        # Without index.json it may be what a killed first writer has left.
-        if _facts_of(folder) or (ours if INDEX_FILE in names else names == ours):
-            return
-    raise FileExistsError(f"{folder}: exists and is no index; remove it or take another name.")
+    except NotADirectoryError:
+        raise _no_index(folder) from None
+    ours = {name for name in names if _is_ours(name)}
+    # Without index.json it may be empty, of a killed first writer, or of one that is at work.
+    is_index = bool(ours) if INDEX_FILE in names else names == ours
+    if not is_index and _facts_of(folder) is None:
+        raise _no_index(folder)
+
+
+def _no_index(folder: Path) -> FileExistsError:
+    return FileExistsError(f"{folder}: exists and is no index; remove it or take another name.")
+
+
+def _is_ours(name: str) -> bool:
+    partial = name.startswith(f".{INDEX_FILE}.")
+    return partial or name == LOCK_FILE or DATA_FILE.fullmatch(name) is not None
 
 
 @contextmanager
@@ -122,12 +132,15 @@ def _locked(folder: Path) -> Iterator[bool]:
     """
     place = followed(folder)  # a link may point to where nothing is yet
     made = [path for path in (place, *place.parents) if not path.exists()]
-    place.mkdir(parents=True, exist_ok=True)
+    try:
+        place.mkdir(parents=True, exist_ok=True)
+    except FileExistsError:  # which a writer that failed has removed since
+        raise busy(folder) from None
     with writer_lock(folder) as alone:
         try:
             yield alone
         except BaseException:
-            if made:
+            if made and not (folder / INDEX_FILE).exists():
                 with suppress(OSError):  # the lock's file goes while the lock is held
                     (folder / LOCK_FILE).unlink()
                     place.rmdir()
