@@ -10,7 +10,7 @@ from corpus import QUERY, TEXTS
 from bge_micro import SentenceTransformer
 
 if not hasattr(sqlite3.Connection, "enable_load_extension"):
-    # Some builds of Python leave it out; pip install pysqlite3-binary has it.
+    # Some builds of Python lack it; pip install pysqlite3-binary adds it.
     import pysqlite3 as sqlite3
 
 
@@ -25,7 +25,7 @@ def main() -> list[int]:
         "create virtual table items using vec0("
         "row integer primary key, vector float[384] distance_metric=cosine, +text text)"
     )
-    # A vector's own bytes are what sqlite-vec stores.
+    # sqlite-vec stores a vector's bytes.
     rows = zip(range(len(TEXTS)), map(bytes, model.encode(TEXTS)), TEXTS, strict=True)
     database.executemany("insert into items(row, vector, text) values (?, ?, ?)", rows)
     found = database.execute(

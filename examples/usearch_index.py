@@ -12,7 +12,7 @@ from bge_micro import SentenceTransformer
 def main() -> list[int]:
     """Return the rows found, best first."""
     model = SentenceTransformer()
-    # Each vector is quantised by itself, so one that is added later needs no calibration.
+    # Each vector is quantised alone, so a vector that is added later needs no calibration.
     vectors = model.encode(TEXTS, precision="int8")
     index = Index(ndim=vectors.shape[1], metric="cos", dtype="i8")
     index.add(np.arange(len(TEXTS)), vectors)

@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
-# Builds the core by a preset of CMakePresets.json and prints a folder that, put into PYTHONPATH,
-# makes this checkout's package with that core win over an installed one.
+# Builds the core by a preset of CMakePresets.json and prints a folder. With it in PYTHONPATH, Python
+# imports this checkout's package with that core instead of an installed one.
 #   scripts/build_core.sh PRESET [NAME]   builds in build/NAME, by default build/PRESET
-# Wants a Python with what the extra "reliability" names. CXX chooses the compiler.
+# Needs a Python with the extra "reliability". CXX chooses the compiler.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 preset=$1

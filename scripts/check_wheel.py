@@ -1,8 +1,8 @@
-"""Check a repaired wheel: its size, its tags, what it holds, and which libraries it needs.
+"""Check a repaired wheel: its size, its tags, its files, and the libraries that it needs.
 
     python scripts/check_wheel.py WHEEL ...
 
-Needs the package pyelftools. The libraries are read of Linux wheels only.
+Needs the package pyelftools. The libraries of Linux wheels only are checked.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ PLATFORM = re.compile(
     r"(manylinux2014|manylinux_2_(17|2[0-8])|musllinux_1_2)_(x86_64|aarch64)"
     r"|macosx_11_0_(arm64|x86_64)|win_(amd64|arm64)"
 )
-# Of the system, or bundled by auditwheel and delvewheel: nothing else may be needed.
+# The system's libraries, and those that auditwheel and delvewheel bundle; no others are allowed.
 SYSTEM = re.compile(
     r"ld-(linux|musl).*|lib(c|m|pthread|dl|rt)\.(so\.6|so\.[012]|musl-.*)"
     r"|lib(gcc_s|stdc\+\+)(-[0-9a-f]+)?\.so[.\d]*"
@@ -31,7 +31,7 @@ SYSTEM = re.compile(
 
 
 def needed_libraries(extension: bytes) -> list[str]:
-    """Return the libraries that an ELF file needs; of other formats, none."""
+    """Return the libraries that an ELF file needs; none for other formats."""
     if not extension.startswith(b"\x7fELF"):
         return []
     dynamic = ELFFile(io.BytesIO(extension)).get_section_by_name(".dynamic")
@@ -39,7 +39,7 @@ def needed_libraries(extension: bytes) -> list[str]:
 
 
 def problems(wheel: Path) -> list[str]:
-    """Return what is wrong with the wheel; print what it is."""
+    """Return the wheel's faults, and print its facts."""
     found = []
     size = wheel.stat().st_size
     with zipfile.ZipFile(wheel) as archive:

@@ -1,16 +1,17 @@
 """Derive the constants of the kernels' exp and GELU approximations and measure their errors.
 
-Run it with NumPy and SciPy installed: ``python scripts/fit_approximations.py``. It is no part of
-the package: the printed constants are written into the kernels by hand, and a change of any of
-them changes results, so it needs a new numerics version.
+Run it with NumPy and SciPy installed: ``python scripts/fit_approximations.py``. It is not part of
+the
+package: the printed constants are written into the kernels by hand. A change of any of them changes
+results, so it needs a new numerics version.
 
 Every formula is a short chain of fused multiply-adds, written down once below and used twice:
 in float64 to fit it, in emulated float32 to measure it. A fit minimises the largest weighted
 error by sequential linear programming: linearise in the constants, solve the linear minimax
 problem, step, repeat. (For a formula that is linear in its constants this is the Remez result.)
-The constants are then rounded to float32 one after the other, and those not yet rounded are
-fitted again each time, so that they make up for the rounding. Nothing is random; still, another
-SciPy may end in constants that differ in their last digits and are as good.
+The constants are then rounded to float32 one after the other. Each time the remaining ones are
+fitted again, so that they compensate for the rounding. Nothing is random, but another SciPy may
+give constants that differ in their last digits and are equally good.
 """
 
 from __future__ import annotations
@@ -31,15 +32,15 @@ MAGIC = 1.5 * 2.0**23  # float32 neighbours here are whole numbers: adding it ro
 LOG2E = float(np.float32(np.log2(np.e)))
 LN2_HIGH = float(np.float32(np.log(2.0)))
 LN2_LOW = float(np.float32(np.log(2.0) - LN2_HIGH))
-EXP_BOUND = -87.0  # exp is +0 from here down: the smallest other result, 1.6e-38, is still normal
-# 255 * exp rounds to 0 from -6.24 down, but a row's sum counts what 500 such keys lose.
+EXP_BOUND = -87.0  # exp is +0 up to here; the smallest other result, 1.6e-38, is still normal
+# Below -6.24, 255 * exp rounds to 0, but a row's sum includes what 500 such keys lose.
 EXP_BYTE_BOUND = -12.0
-GELU_BOUND = -5.75  # GELU(-5.75) = -2.6e-8: from here down the result stays what it is
+GELU_BOUND = -5.75  # GELU(-5.75) = -2.6e-8: below this the result is constant
 # Before rounding to 8 bits GELU(-4.5) = -1.5e-5 is close enough. Rows of small values have small
-# steps: below the knee in size the error may be that share of the one allowed.
+# steps: for |x| below the knee the allowed error is smaller by |x| / knee.
 GELU_CODE_BOUND = -4.5
 GELU_CODE_KNEE = 0.25
-GRID = 600  # points a fit looks at; many more change nothing in the constants' leading digits
+GRID = 600  # points of a fit; more points do not change the constants' leading digits
 
 
 # The formulas --------------------------------------------------------------------------------
@@ -110,7 +111,7 @@ class Problem:
         return np.asarray((self.model(constants) - self.target) * self.weight)
 
     def largest_error(self, constants: Array) -> float:
-        """Return what a fit makes small."""
+        """Return the value that a fit minimises."""
         return float(np.abs(self.errors(constants)).max())
 
     def jacobian(self, constants: Array, free: Sequence[int]) -> Array:
@@ -158,7 +159,7 @@ def minimax(problem: Problem, start: Array, free: Sequence[int]) -> Array:
 
 
 def fit_float32(problem: Problem, start: Array) -> Array:
-    """Fit all constants, then round one after the other and fit the remaining ones again."""
+    """Fit all constants, then round one after the other; after each, fit the remaining ones."""
     constants = minimax(problem, start, range(len(start)))
     for i in range(len(constants)):
         constants[i] = np.float32(constants[i])
@@ -168,7 +169,7 @@ def fit_float32(problem: Problem, start: Array) -> Array:
 
 
 def grid(low: float, high: float) -> Array:
-    """Chebyshev points: dense at both ends, where minimax errors turn fastest."""
+    """Chebyshev points: dense at both ends, where minimax errors change fastest."""
     return low + (high - low) * (1 - np.cos(np.linspace(0, np.pi, GRID))) / 2
 
 
@@ -182,7 +183,7 @@ def fit_exp(degree: int) -> Array:
 def fit_exp_byte(squarings: int) -> Array:
     """Constants of ``sqrt_exp_byte``: absolute error of 255 * exp(x) above the bound."""
     x = grid(EXP_BYTE_BOUND, 0.0)
-    # exp(z) is nearly ((1 + z)**2 + 1) / 2; with z = x / half it is then only squared.
+    # exp(z) is nearly ((1 + z)**2 + 1) / 2; with z = x / half only squarings follow.
     half = 2.0 ** (squarings - 1)
     top = 255.0 ** (1 / half)
     start = np.zeros(squarings + 1)
@@ -190,7 +191,7 @@ def fit_exp_byte(squarings: int) -> Array:
     problem = Problem(
         lambda c: sqrt_exp_byte(x, c, real_fma) ** 2, 255 * np.exp(x), np.ones_like(x)
     )
-    # From so far away the minimax steps end in a poor local optimum; patient least squares do not.
+    # From this start the minimax steps end in a poor local optimum; least squares do not.
     near = least_squares(
         problem.errors, start, method="lm", xtol=1e-14, ftol=1e-14, gtol=1e-14, max_nfev=10_000
     )
@@ -200,12 +201,12 @@ def fit_exp_byte(squarings: int) -> Array:
 def fit_gelu(degree: int, squarings: int, bound: float, knee: float) -> Array:
     """Constants of ``normal_tail``: absolute error of GELU itself, n * Phi(n).
 
-    Between -knee and 0 it counts knee / -n times, which bounds it as a share of n.
+    Between -knee and 0 the error is weighted by knee / -n, which bounds it relative to n.
     """
     n = grid(bound, 0.0)
     power = 2.0**squarings
     root = np.exp(log_ndtr(n) / power)
-    # The error of the polynomial is magnified by the derivative of the power, and by n.
+    # The power's derivative and n multiply the polynomial's error.
     importance = -n * ndtr(n) / root + 1e-7
     powers = np.vander(n, degree + 1, increasing=True)
     start = np.linalg.lstsq(powers * importance[:, None], root * importance, rcond=None)[0]
@@ -261,7 +262,7 @@ def numbered(prefix: str, constants: Array, first: int = 0) -> list[tuple[str, f
 
 
 def report_gelu(title: str, degree: int, squarings: int, bound: float, knee: float) -> None:
-    """Fit, measure and print GELU in one strength."""
+    """Fit, measure and print GELU with one number of coefficients."""
     c = fit_gelu(degree, squarings, bound, knee)
     x = every_nth_float32(2.0**-30, 10.0, 2_000_000)
     x = np.concatenate([-x, x])

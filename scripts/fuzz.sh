@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
-# Fuzzes what reads input from outside: so many executions, or until something is found.
+# Fuzzes the code that reads input from outside, until a number of executions or a finding.
 #   scripts/fuzz.sh core|safetensors|offsets|settings|tokenizer|server|index|all [executions [libFuzzer's arguments]]
-# Without a number, a million. -max_total_time=600, for one, ends a run after ten minutes.
-# New inputs that reach new code are kept in build/fuzz/corpus; a finding is written to build/fuzz.
-# The Python targets want atheris, of these the server's what the server wants; the core's wants Clang
-# (CXX=clang++-19, say).
+# The default is a million executions. For example, -max_total_time=600 ends a run after ten minutes.
+# Inputs that reach new code are kept in build/fuzz/corpus; a finding is written to build/fuzz.
+# The Python targets need atheris, and the server's also the extra "server"; the core's needs Clang
+# (for example CXX=clang++-19).
 set -euo pipefail
 cd "$(dirname "$0")/.."
 target=$1
@@ -15,7 +15,7 @@ if [[ $target == all ]]; then
   exit
 fi
 mkdir -p "build/fuzz/corpus/$target"
-# Longer texts only take longer: a byte of the input is up to 110 characters.
+# Longer texts would only take more time: a byte of the input becomes up to 110 characters.
 most=2048
 [[ $target != tokenizer ]] || most=300
 arguments=("build/fuzz/corpus/$target" "tests/fuzz/corpus/$target" -runs="$runs" -max_len=$most

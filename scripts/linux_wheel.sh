@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
 # linux_wheel.sh x86_64|aarch64: builds a manylinux wheel on any Linux, repairs and checks it,
-# installs it in a bare environment and embeds there. The wheel lies in dist/ afterwards.
+# installs it in a new environment and embeds there. The wheel is in dist/ afterwards.
 #
-# Releases come from .github/workflows/wheels.yml; this is for trying a wheel without it. Zig's
-# Clang compiles for an old glibc, whatever the machine has, and for the other architecture, whose
-# Python runs in QEMU (tests/emulation/README.md tells what that needs).
+# .github/workflows/wheels.yml makes the releases; this script makes a wheel without it. Zig's Clang
+# compiles for an old glibc, whatever the machine's is, and for the other architecture, whose Python
+# runs in QEMU (tests/emulation/README.md says what that needs).
 set -euo pipefail
 machine=$1
 glibc=2.17
@@ -18,7 +18,7 @@ work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 cat >"$work/c++" <<WRAPPER
 #!/usr/bin/env bash
-# What stands after a hyphen Zig takes for a feature to leave out, so it has other names for these.
+# Zig reads the part after a hyphen as a feature to leave out, so its names differ from GCC's.
 set -- "\${@/#-march=x86-64/-march=x86_64}"
 set -- "\${@/#-march=armv8-a/-march=generic}"
 set -- "\${@/#-march=armv8.2-a/-march=generic+v8_2a}"
@@ -27,11 +27,11 @@ WRAPPER
 chmod +x "$work/c++"
 export CXX=$work/c++
 
-# Both print the wheel's golden bytes as checked, and one vector.
+# Both check the wheel's golden bytes and print one vector.
 try="import sys; from bge_micro.cli import main; sys.exit(main(['info']) or \
 main(['embed', 'a wheel in a bare environment']))"
 
-# Debian's Python has headers of its own beside those of the architecture.
+# Debian's Python has its own headers besides those of the architecture.
 build_x86_64() {
   CXXFLAGS="-idirafter /usr/include" "$host_python" -m pip wheel -q --no-deps \
     --config-settings=build-dir="$work/build" -w "$work" .
@@ -70,7 +70,7 @@ try_aarch64() {
 }
 
 "build_$machine"
-# It chooses the oldest platform itself: by name it takes those of this machine only.
+# It chooses the oldest platform itself: by name it accepts this machine's platforms only.
 PATH=$tools/bin:$PATH auditwheel repair -w dist "$work"/bge_micro-*.whl
 wheel=$(ls -t dist/bge_micro-*"$machine".whl | head -n 1)
 "$tools/bin/auditwheel" show "$wheel"

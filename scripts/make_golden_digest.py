@@ -1,6 +1,6 @@
-"""Write python/bge_micro/data/golden.json, which `bge-micro info` checks an installation against.
+"""Write python/bge_micro/data/golden.json, with which `bge-micro info` compares an installation.
 
-Run it when the bundled model or the numerics version changed on purpose:
+Run it after a deliberate change of the bundled model or the numerics version:
 
     python scripts/make_golden_digest.py
 """
@@ -13,7 +13,7 @@ from dataclasses import asdict
 from bge_micro import SentenceTransformer, _core
 from bge_micro.cli.checks import Golden, golden_file, vectors_sha256
 
-# Few and short, as machines without fused multiply-add take 20 ms a token; in several scripts.
+# Few and short, because machines without fused multiply-add take 20 ms a token; in several scripts.
 TEXTS = [
     "",
     "The quick brown fox jumps over the lazy dog.",

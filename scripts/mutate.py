@@ -1,13 +1,14 @@
-"""Do the tests notice? Makes one small change after another and runs the tests that should fail.
+"""Mutation tests: make small changes one by one, and run the tests that should fail.
 
     python scripts/mutate.py [--only TEXT] [--survivors | --resume] [--list]
 
-Works on a copy of the sources in build/mutation, and compiles only what a change touches: of the
-kernels, the plain C++ and the best instruction set of this CPU. Results are added to
-build/mutation/report.json; --survivors runs again what is alive there, --resume what is not there
-yet, --only those whose file or edit holds a text. The exit code is 1 if a mutant survives.
+Works on a copy of the sources in build/mutation, and compiles only what a change touches; of the
+kernels, only plain C++ and the best instruction set of this CPU. Results are added to
+build/mutation/report.json. --survivors runs the mutants that survived in it, --resume those that
+are not in it yet, --only those whose file or edit contains a text. The exit code is 1 if a mutant
+survives.
 
-Wants cmake, ninja, pybind11 and what the tests want.
+Needs cmake, ninja, pybind11 and the tests' packages.
 """
 
 from __future__ import annotations
@@ -35,10 +36,10 @@ BUILD = TREE / "build/mutants"
 SITE = BUILD / "site"
 REPORT = WORK / "report.json"
 
-# CPU seconds of a test run: a mutant that loops for ever is dead too.
+# CPU seconds of a test run: a mutant that loops for ever counts as noticed.
 PATIENCE = 300
 
-# Where a change is noticed, nearest first.
+# The tests that should notice a change, nearest first.
 TESTS: dict[str, list[str]] = {
     "cpp/kernels/quantize.h": ["tests/core/test_quantize.py", "tests/core/test_model.py"],
     "cpp/kernels/layernorm.h": ["tests/core/test_layer_norm.py", "tests/core/test_hard_models.py"],
@@ -73,10 +74,10 @@ TESTS: dict[str, list[str]] = {
     ],
     "python/bge_micro/tokenization/": ["tests/tokenization/test_cutting.py", "tests/tokenization"],
 }
-# And then by what compares the vectors of whole models, or feeds anything to the loader.
+# After them the tests that compare vectors of whole models, or test the loader.
 CPP_TESTS = ["tests/core/test_model.py", "tests/invariance/test_golden.py"]
 PYTHON_TESTS = ["tests/fuzz"]
-# They look at another build, and count its instructions.
+# These read another build, and count its instructions.
 NOT_HERE = [
     "--ignore=tests/core/test_object_files.py",
     "--ignore=tests/core/test_instruction_count.py",
@@ -89,7 +90,7 @@ def run(command: list[str], **options: object) -> None:
 
 def prepare(chosen: list[Mutant]) -> None:
     """Copy the sources, and build what has changed of the core, if mutants of it are chosen."""
-    if any(BUILD.rglob("*.kept")):  # a run was killed half way
+    if any(BUILD.rglob("*.kept")):  # an earlier run was killed
         shutil.rmtree(TREE)
     for name in ("cpp", "python"):
         shutil.copytree(
@@ -99,7 +100,7 @@ def prepare(chosen: list[Mutant]) -> None:
             dirs_exist_ok=True,
         )
     core = build_core() if any("cpp/" in mutant.file for mutant in chosen) else installed_core()
-    # The package as Python sees it: links to the copy's files, and the module.
+    # The package for Python: links to the copy's files, and the module.
     shutil.rmtree(SITE, ignore_errors=True)
     shutil.copytree(TREE / "python/bge_micro", SITE / "bge_micro", copy_function=os.symlink)
     (SITE / "bge_micro" / core.name).symlink_to(core)
@@ -168,7 +169,7 @@ def touched_sources(mutant: Mutant, best: str) -> list[str]:
 
 @contextmanager
 def mutated(mutant: Mutant, best: str) -> Iterator[bool]:
-    """Apply a mutant and build it; tells whether it compiles. Everything is put back afterwards."""
+    """Apply a mutant and build it; yield whether it compiles. Afterwards restore everything."""
     path = TREE / mutant.file
     text = path.read_text()
     assert text.count(mutant.before) == 1, f"{mutant.file}: not once: {mutant.before}"
@@ -242,7 +243,7 @@ def first_failure(tests: list[str]) -> str:
 
 
 def examine(mutant: Mutant, best: str) -> str:
-    """Return what killed a mutant, or ""."""
+    """Return the test that noticed a mutant, or ""."""
     with mutated(mutant, best) as compiles:
         return first_failure(tests_for(mutant)) if compiles else "the compiler"
 

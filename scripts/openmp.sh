@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Runs what concerns threads and forks over cores that take OpenMP's threads.
+# Runs the tests of threads and forks with cores that use OpenMP's threads.
 #   scripts/openmp.sh [compilers, by default g++ for GNU's runtime and clang++ for LLVM's]
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -7,8 +7,8 @@ cd "$(dirname "$0")/.."
 for compiler in "$@"; do
   site=$(CXX=$compiler scripts/build_core.sh openmp "openmp-$compiler")
   echo "== $compiler: $(PYTHONPATH=$site python -c 'from bge_micro import _core as c; print(c.parallel_backend, c.__file__)')"
-  # Not run: what only the core's own pool gives (parallel.h): sleep at once, no wake-up for brief
-  # work, fewer threads where none can be started.
+  # Not run: tests of what only the core's own pool does (parallel.h): sleep at once, no wake-up for
+  # brief work, fewer threads if none can be started.
   PYTHONPATH=$site python -m pytest -q tests/reliability/test_threads.py tests/api/test_threads.py \
     tests/api/test_fork.py tests/api/test_interrupt.py tests/invariance tests/core/test_model.py \
     --deselect=tests/api/test_threads.py::test_threads_are_few_and_sleep \

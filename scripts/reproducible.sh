@@ -1,11 +1,11 @@
 #!/usr/bin/env bash
-# Builds the wheel of HEAD twice, in two folders, with what constraints/build.txt locks, and compares:
-# the same bytes or an exit code.
+# Builds the wheel of HEAD twice, in two folders, with the packages locked in constraints/build.txt.
+# Fails if the bytes differ.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
-# The time of the commit: what the wheel's entries say of when its files were made.
+# The commit's time becomes the time of the wheel's entries.
 SOURCE_DATE_EPOCH=$(git log -1 --format=%ct)
 export SOURCE_DATE_EPOCH
 python -m venv "$work/venv"

@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
-# Bill of materials, CycloneDX JSON, of a wheel and what it needs at run time, and an audit of these
-# packages for known vulnerabilities (which asks pypi.org's database).
+# Bill of materials (CycloneDX JSON) of a wheel and its run-time dependencies, and an audit of these
+# packages for known vulnerabilities in pypi.org's database.
 #   scripts/sbom.sh WHEEL OUT.cdx.json
-# Wants cyclonedx-bom and pip-audit.
+# Needs cyclonedx-bom and pip-audit.
 set -euo pipefail
 wheel=$(realpath "$1")
 out=$(realpath -m "$2")
@@ -11,7 +11,7 @@ trap 'rm -rf "$work"' EXIT
 python -m venv --without-pip "$work/bare"
 python -m pip --python "$work/bare/bin/python" install -q "$wheel"
 cyclonedx-py environment --output-reproducible --of JSON -o "$out" "$work/bare/bin/python"
-# The environment holds what is installed; the compiled core has no libraries but the system's.
+# The environment lists the installed packages; the compiled core uses the system's libraries only.
 python - "$out" "$wheel" <<'PYTHON'
 import hashlib, json, pathlib, sys
 
@@ -26,7 +26,7 @@ for component in bill["components"]:
     print(component["name"], component["version"])
 PYTHON
 pip-audit --path "$work"/bare/lib/python*/site-packages -f json -o "$work/audit.json"
-# What the database does not know pip-audit passes over, and all if it was not reached.
+# pip-audit skips packages that the database does not know, and all if it cannot be reached.
 python - "$work/audit.json" <<'PYTHON'
 import json, pathlib, sys
 

@@ -1,13 +1,13 @@
-"""Test every integration against the real package, each group in an environment of its own.
+"""Test every integration with the real package, each group in its own environment.
 
     python scripts/test_integrations.py            # all groups: gigabytes, a quarter of an hour
     python scripts/test_integrations.py --light    # those that install quickly
     python scripts/test_integrations.py ray spark
 
-A group is an extra of pyproject.toml, a file of constraints that pins what is heavy, and a file of
-tests. Tests that skip count as failed here: their package should be there. Spark needs Java 17.
-BERTopic and txtai need torch; pip must be able to find a CPU build (by PIP_FIND_LINKS or
-PIP_EXTRA_INDEX_URL), or on Linux it takes one with CUDA.
+A group is an extra of pyproject.toml, a file of constraints that pins heavy packages, and a file of
+tests. A skipped test counts as failed here, because its package should be installed. Spark needs
+Java 17. BERTopic and txtai need torch; unless pip finds a CPU build (by PIP_FIND_LINKS or
+PIP_EXTRA_INDEX_URL), on Linux it installs one with CUDA.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ class Group:
     name: str
     light: bool = False
     extras: tuple[str, ...] = ()  # the name, if empty
-    packages: tuple[str, ...] = ()  # what the tests need besides
+    packages: tuple[str, ...] = ()  # other packages for the tests
 
 
 GROUPS = (

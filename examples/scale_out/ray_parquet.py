@@ -5,7 +5,7 @@
 
 Without a cluster's address in RAY_ADDRESS, Ray starts one on this machine. Every actor loads one
 model and runs as many threads as it has CPUs. Actors x CPUs must leave some of the cluster's CPUs
-over: reading and writing take one CPU a task, and without any the job waits for ever. The result
+free: reading and writing take one CPU per task, and without any the job waits for ever. The result
 has the columns of the input and "embedding", a fixed-size list of float32.
 """
 

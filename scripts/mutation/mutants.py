@@ -1,7 +1,7 @@
 """The mutants: one small edit each, a constant, a bound, a sign, that changes what is computed.
 
-Edits that change no result are left out: tile shapes and block sizes, and what only an instruction
-set without hardware here would see (neon, avxvnni). `before` must occur once in its file.
+Edits that change no result are left out: tile shapes, block sizes, and code that only instruction
+sets without hardware here run (neon, avxvnni). `before` must occur once in its file.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 
 class Mutant(NamedTuple):
-    """An edit; `isa` is the instruction set that shows it, where it is not every one."""
+    """An edit; `isa` is the instruction set that shows it, if not every one does."""
 
     file: str
     before: str

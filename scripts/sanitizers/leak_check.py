@@ -1,9 +1,10 @@
 """A pytest plugin: looks for leaked memory when the tests are done.
 
-Between the end of the session and that of the interpreter, which lets go of modules and types that
-it never frees: each would count as a leak. ONNX Runtime is hidden from the tests: importing it
-loses two objects of 24 bytes, and no suppression can name it, because Python has no frame pointers
-that would lead from there to it.
+It looks between the end of the session and the end of the interpreter. The interpreter drops
+modules
+and types without freeing them, and each would count as a leak. ONNX Runtime is hidden from the
+tests: importing it loses two objects of 24 bytes, and no suppression can name it, because Python
+has no frame pointers, so the stack of the allocation does not reach it.
 """
 
 from __future__ import annotations
