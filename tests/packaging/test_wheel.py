@@ -29,8 +29,8 @@ MODEL = PurePosixPath("bge_micro/data/bge-micro-v2")
 MEGABYTE = 1_000_000
 TOP_LEVEL = {
     *(".clang-format", ".clang-tidy", ".gitignore", ".pre-commit-config.yaml"),
-    *("CHANGELOG.md", "CMakeLists.txt", "CMakePresets.json", "LICENSE", "PKG-INFO", "README.md"),
-    *("RELEASING.md", "SECURITY.md", "pyproject.toml"),
+    *("CHANGELOG.md", "CMakeLists.txt", "CMakePresets.json", "HACKING.md", "LICENSE", "PKG-INFO"),
+    *("README.md", "RELEASING.md", "SECURITY.md", "pyproject.toml"),
     *("cpp", "python", "scripts", "tests"),
 }
 
