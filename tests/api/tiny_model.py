@@ -6,15 +6,11 @@ import json
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
 from safetensors.numpy import save_file
 
 from bge_micro.checkpoint import EncoderConfig
-from bge_micro.checkpoint.tensors import all_linears
 from bge_micro.tokenization import build_wordpiece_tokenizer
-
-Tensors = dict[str, NDArray[Any]]
+from random_weights import Tensors, random_weights
 
 VOCAB = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *"abcdefgh", "##b", "##c", ".", ","]
 CONFIG = EncoderConfig(
@@ -31,27 +27,15 @@ CONFIG = EncoderConfig(
 
 def tiny_tensors() -> Tensors:
     """Return all tensors, random float32, small enough that softmax stays soft."""
-    rng = np.random.default_rng(11)
-
-    def random(*shape: int) -> NDArray[np.float32]:
-        return rng.normal(scale=0.3, size=shape).astype(np.float32)
-
-    tensors: Tensors = {
-        "embeddings.word_embeddings.weight": random(CONFIG.vocab, CONFIG.hidden),
-        "embeddings.position_embeddings.weight": random(CONFIG.positions, CONFIG.hidden),
-        "embeddings.token_type_embeddings.weight": random(CONFIG.token_types, CONFIG.hidden),
-    }
-    norms = ["embeddings.LayerNorm"]
-    for layer in range(CONFIG.layers):
-        norms += [f"encoder.layer.{layer}.attention.output.LayerNorm"]
-        norms += [f"encoder.layer.{layer}.output.LayerNorm"]
-    for norm in norms:
-        tensors[f"{norm}.weight"] = 1 + random(CONFIG.hidden)
-        tensors[f"{norm}.bias"] = random(CONFIG.hidden)
-    for linear in all_linears(CONFIG):
-        tensors[f"{linear.name}.weight"] = random(linear.out_features, linear.in_features)
-        tensors[f"{linear.name}.bias"] = random(linear.out_features)
-    return tensors
+    return random_weights(
+        CONFIG,
+        seed=11,
+        embeddings=(0.3, 0.3, 0.3),
+        norm_weights=0.3,
+        norm_biases=0.3,
+        linears=0.3,
+        biases=0.3,
+    )
 
 
 def write_tiny_model(

@@ -13,13 +13,13 @@ from typing import Any
 import numpy as np
 import pytest
 import st_reference
-from numpy.typing import NDArray
 from safetensors.numpy import save_file
 
 from bge_micro.checkpoint import EncoderConfig
 from bge_micro.checkpoint.tensors import all_linears
 from bge_micro.quantize import quantize_checkpoint
 from bge_micro.tokenization import build_wordpiece_tokenizer
+from random_weights import Tensors, random_weights
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 VOCAB = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "a", "b", "##b", "c", "."]
@@ -35,8 +35,6 @@ TINY = EncoderConfig(
     layer_norm_eps=1e-12,
 )
 
-Tensors = dict[str, NDArray[Any]]
-
 
 @pytest.fixture
 def tiny_config() -> EncoderConfig:
@@ -47,22 +45,7 @@ def tiny_config() -> EncoderConfig:
 @pytest.fixture
 def tiny_tensors() -> Tensors:
     """Return all tensors of the tiny model, random float32."""
-    rng = np.random.default_rng(7)
-    shapes: dict[str, tuple[int, ...]] = {
-        "embeddings.word_embeddings.weight": (TINY.vocab, TINY.hidden),
-        "embeddings.position_embeddings.weight": (TINY.positions, TINY.hidden),
-        "embeddings.token_type_embeddings.weight": (TINY.token_types, TINY.hidden),
-    }
-    norms = ["embeddings.LayerNorm"]
-    for layer in range(TINY.layers):
-        norms.append(f"encoder.layer.{layer}.attention.output.LayerNorm")
-        norms.append(f"encoder.layer.{layer}.output.LayerNorm")
-    for norm in norms:
-        shapes[f"{norm}.weight"] = shapes[f"{norm}.bias"] = (TINY.hidden,)
-    for linear in all_linears(TINY):
-        shapes[f"{linear.name}.weight"] = (linear.out_features, linear.in_features)
-        shapes[f"{linear.name}.bias"] = (linear.out_features,)
-    return {name: rng.normal(size=shape).astype(np.float32) for name, shape in shapes.items()}
+    return random_weights(TINY, seed=7)
 
 
 @pytest.fixture

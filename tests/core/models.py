@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 
 from bge_micro import _core
 from core.isas import Floats
+from random_weights import Tensors, random_weights, with_random_codes
 
-Tensors = dict[str, NDArray[Any]]
 Text = NDArray[np.int32]  # token ids
 
 
@@ -29,58 +29,11 @@ class Sizes:
     token_types: int = 2
     layer_norm_eps: float = 1e-12
 
-    @property
-    def linears(self) -> dict[str, tuple[int, int]]:
-        """Every linear's name, without its layer, and its outputs and inputs."""
-        return {
-            "attention.self.query": (self.hidden, self.hidden),
-            "attention.self.key": (self.hidden, self.hidden),
-            "attention.self.value": (self.hidden, self.hidden),
-            "attention.output.dense": (self.hidden, self.hidden),
-            "intermediate.dense": (self.intermediate, self.hidden),
-            "output.dense": (self.hidden, self.intermediate),
-        }
-
 
 def random_tensors(sizes: Sizes, int8: bool = True, factors: bool = True, seed: int = 0) -> Tensors:
     """Return all tensors of a model, with random weights about as large as trained ones."""
-    rng = np.random.default_rng(seed)
-
-    def normal(*shape: int, size: float = 1.0) -> Floats:
-        return (size * rng.standard_normal(shape)).astype(np.float32)
-
-    words = "embeddings.word_embeddings"
-    tensors: Tensors = {
-        "embeddings.position_embeddings.weight": normal(sizes.positions, sizes.hidden, size=0.3),
-        "embeddings.token_type_embeddings.weight": normal(sizes.token_types, sizes.hidden),
-    }
-    shape = (sizes.vocab, sizes.hidden)
-    if int8:
-        tensors[f"{words}.weight"] = rng.integers(-128, 128, shape).astype(np.int8)
-        tensors[f"{words}.scale"] = np.array([0.01], np.float32)
-    else:
-        tensors[f"{words}.weight"] = normal(*shape)
-    norms = ["embeddings.LayerNorm"]
-    for layer in (f"encoder.layer.{i}" for i in range(sizes.layers)):
-        norms += [f"{layer}.attention.output.LayerNorm", f"{layer}.output.LayerNorm"]
-        factor = np.exp(normal(sizes.hidden, size=0.3))  # one for query, key and value
-        for linear, (outputs, inputs) in sizes.linears.items():
-            name = f"{layer}.{linear}"
-            tensors[f"{name}.bias"] = normal(outputs, size=0.1)
-            if not int8:
-                tensors[f"{name}.weight"] = normal(outputs, inputs, size=inputs**-0.5)
-                continue
-            tensors[f"{name}.weight"] = rng.integers(-127, 128, (outputs, inputs)).astype(np.int8)
-            scale = np.exp(normal(outputs, size=0.3)) / (73 * np.sqrt(inputs))
-            tensors[f"{name}.weight_scale"] = scale.astype(np.float32)
-            if factors and "self" in linear:
-                tensors[f"{name}.input_factor"] = factor
-            elif factors and linear == "output.dense":
-                tensors[f"{name}.input_factor"] = np.exp(normal(inputs, size=0.3))
-    for norm in norms:
-        tensors[f"{norm}.weight"] = 1 + normal(sizes.hidden, size=0.1)
-        tensors[f"{norm}.bias"] = normal(sizes.hidden, size=0.1)
-    return tensors
+    tensors = random_weights(sizes, seed)
+    return with_random_codes(tensors, sizes, seed, factors=factors) if int8 else tensors
 
 
 def make_model(sizes: Sizes, tensors: Tensors, compute_type: str, isa: str = "") -> _core.Engine:

@@ -4,18 +4,15 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 from safetensors.numpy import save_file
 
 from bge_micro.checkpoint import EncoderConfig
 from bge_micro.checkpoint.tensors import all_linears
 from bge_micro.quantize import quantize_checkpoint
 from invariance.core_model import CoreModel, Ids
-
-Tensors = dict[str, NDArray[Any]]
+from random_weights import Tensors, norm_names, random_weights
 
 CONFIG = EncoderConfig(
     layers=2,
@@ -27,11 +24,7 @@ CONFIG = EncoderConfig(
     token_types=2,
     layer_norm_eps=1e-12,
 )
-NORMS = ["embeddings.LayerNorm"] + [
-    f"encoder.layer.{layer}.{part}.LayerNorm"
-    for layer in range(CONFIG.layers)
-    for part in ("attention.output", "output")
-]
+NORMS = norm_names(CONFIG)
 KINDS = (
     "ordinary",
     "saturated codes",
@@ -44,24 +37,9 @@ KINDS = (
 
 def random_tensors(kind: str) -> Tensors:
     """Make the weights of one kind, float32 except where the kind needs int8."""
-    rng = np.random.default_rng(KINDS.index(kind))
-
-    def normal(*shape: int) -> NDArray[np.float32]:
-        return rng.standard_normal(shape).astype(np.float32)
-
-    tensors: Tensors = {
-        "embeddings.word_embeddings.weight": normal(CONFIG.vocab, CONFIG.hidden),
-        "embeddings.position_embeddings.weight": normal(CONFIG.positions, CONFIG.hidden),
-        "embeddings.token_type_embeddings.weight": normal(CONFIG.token_types, CONFIG.hidden),
-    }
-    for norm in NORMS:
-        tensors[f"{norm}.weight"] = 1 + normal(CONFIG.hidden) / 4
-        tensors[f"{norm}.bias"] = normal(CONFIG.hidden)
-    for linear in all_linears(CONFIG):
-        weight = normal(linear.out_features, linear.in_features)
-        tensors[f"{linear.name}.weight"] = weight / np.float32(np.sqrt(linear.in_features))
-        tensors[f"{linear.name}.bias"] = normal(linear.out_features)
-    _make_hard(tensors, kind, rng)
+    seed = KINDS.index(kind)
+    tensors = random_weights(CONFIG, seed, norm_weights=0.25, norm_biases=1.0, biases=1.0)
+    _make_hard(tensors, kind, np.random.default_rng(seed))
     return tensors
 
 
