@@ -15,13 +15,11 @@ from onnx.reference import ReferenceEvaluator
 
 from bench.float_onnx import write_float_onnx
 from bge_micro import SentenceTransformer
+from official_export import official_export
 
-OFFICIAL = Path(__file__).resolve().parents[3] / "shared/model/model_quantized.onnx"
 
-
-@pytest.mark.skipif(not OFFICIAL.exists(), reason="the official export is not at hand")
 def test_same_vectors(tmp_path: Path) -> None:
-    write_float_onnx(OFFICIAL, tmp_path / "float.onnx")
+    write_float_onnx(official_export() / "model_quantized.onnx", tmp_path / "float.onnx")
     model = onnx.load(str(tmp_path / "float.onnx"))
     kinds = {node.op_type for node in model.graph.node}
     assert not kinds & {"MatMulInteger", "DynamicQuantizeLinear", "DequantizeLinear"}

@@ -19,9 +19,9 @@ from bge_micro.checkpoint import EncoderConfig
 from bge_micro.checkpoint.tensors import all_linears
 from bge_micro.quantize import quantize_checkpoint
 from bge_micro.tokenization import build_wordpiece_tokenizer
+from official_export import official_export
 from random_weights import Tensors, random_weights
 
-REPOSITORY = Path(__file__).resolve().parents[2]
 VOCAB = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "a", "b", "##b", "c", "."]
 
 TINY = EncoderConfig(
@@ -103,10 +103,7 @@ def tiny_folder(tmp_path: Path, tiny_tensors: Tensors, write_json: Callable[...,
 @pytest.fixture
 def shared_model() -> Path:
     """Return the folder with the official export; skip if this machine does not have it."""
-    folder = REPOSITORY.parent / "shared/model"
-    if not (folder / "model_quantized.onnx").is_file():
-        pytest.skip("the official ONNX export is not at hand (../shared/model)")
-    return folder
+    return official_export()
 
 
 @pytest.fixture(scope="session")

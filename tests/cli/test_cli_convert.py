@@ -13,10 +13,9 @@ from api.tiny_model import CONFIG, VOCAB, tiny_tensors, write_tiny_model
 from bge_micro import SentenceTransformer
 from bge_micro.checkpoint import bundled_folder, load_folder
 from bge_micro.convert.onnx_writer import write_onnx
+from official_export import official_export
 
 from .conftest import Run
-
-REPOSITORY = Path(__file__).resolve().parents[2]
 
 
 @pytest.fixture
@@ -93,9 +92,7 @@ def test_official_refuses_another_export(run: Run, export: tuple[str, str]) -> N
 
 def test_official(run: Run, tmp_path: Path) -> None:
     pytest.importorskip("onnx", reason="ONNX files need the extra bge-micro[convert]")
-    shared = REPOSITORY.parent / "shared/model"
-    if not (shared / "model_quantized.onnx").is_file():
-        pytest.skip("the official ONNX export is not at hand (../shared/model)")
+    shared = official_export()
     source, vocab = str(shared / "model_quantized.onnx"), str(shared / "vocab.txt")
     assert run("convert", source, "out", "--vocab", vocab, "--official").code == 0
     for path in bundled_folder().rglob("*"):

@@ -9,20 +9,14 @@ import pytest
 import tokenizers
 from tokenization_cases import Reference
 
-from bge_micro.tokenization import Tokenizer, build_wordpiece_tokenizer, read_vocab
+from bge_micro.tokenization import Tokenizer
 
-_ROOT = Path(__file__).resolve().parents[2]
-_BUNDLED = _ROOT / "python/bge_micro/data/bge-micro-v2/tokenizer.json"
-_VOCAB = _ROOT.parent / "shared/model/vocab.txt"
+BUNDLED = Path(__file__).resolve().parents[2] / "python/bge_micro/data/bge-micro-v2"
 
 
 @pytest.fixture(scope="session")
 def tokenizer_json() -> str:
-    if _BUNDLED.exists():
-        return _BUNDLED.read_text(encoding="utf-8")
-    if _VOCAB.exists():
-        return build_wordpiece_tokenizer(read_vocab(_VOCAB)).to_str()
-    pytest.skip("neither the bundled tokenizer.json nor shared/model/vocab.txt is here")
+    return (BUNDLED / "tokenizer.json").read_text(encoding="utf-8")
 
 
 @pytest.fixture(scope="session")
