@@ -199,7 +199,7 @@ def test_ranges_are_those_that_were_checked(tiny: SentenceTransformer) -> None:
 
 
 def test_a_polars_column_that_grows(tiny: SentenceTransformer) -> None:
-    polars = pytest.importorskip("polars", reason="needs polars")
+    polars = pytest.importorskip("polars", reason="pip install '.[test]'")
     series = polars.Series(MANY)
     rows = read_texts(series, "strict").rows
     series.append(polars.Series([None] * 10, dtype=polars.String))
@@ -210,7 +210,7 @@ def test_a_polars_column_that_grows(tiny: SentenceTransformer) -> None:
 
 
 def test_an_arrow_column_is_what_it_was(tiny: SentenceTransformer) -> None:
-    arrow = pytest.importorskip("pyarrow", reason="needs pyarrow")
+    arrow = pytest.importorskip("pyarrow", reason="pip install '.[test]'")
     given = list(MANY)
     column = arrow.array(given)
     given.clear()
