@@ -106,7 +106,7 @@ def onnx_batched(files: ModelFiles, threads: int) -> Any:
 
 
 def encoded(vectors: Vectors) -> Encoded:
-    """Return the result of as many texts, without tokens."""
+    """Return a result for the same number of texts, without tokens."""
     result = Encoded(vectors)
     offsets = np.zeros(len(vectors) + 1, np.int64)
     result.add(RaggedBatch(np.empty(0, np.int32), offsets, np.zeros(len(vectors), np.bool_)), None)

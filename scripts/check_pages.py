@@ -3,7 +3,7 @@
     zensical build --strict --clean && python scripts/check_pages.py [SITE]
 
 Opens every page 390 pixels wide in Chromium. Fails if a page is wider than the window, if a code
-block is, or if anything else lies outside of it without something around it that scrolls. Needs the
+block is, or if anything else is outside of the window and nothing around it scrolls. Needs the
 package playwright and a Chromium in PATH.
 """
 

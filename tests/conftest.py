@@ -1,4 +1,4 @@
-"""What holds for every test: no network, and Ctrl-C arrives.
+"""For every test: no network, and Ctrl-C works.
 
 Names on the hub resolve to caches, or to a server on this machine.
 """
@@ -8,6 +8,6 @@ import signal
 
 os.environ["HF_HUB_OFFLINE"] = "1"
 
-# A shell's background job begins with SIGINT ignored, which its children would inherit: tests that
-# send it would wait for work that goes on.
+# A shell's background job ignores SIGINT, and its children inherit that: tests that send SIGINT
+# would wait for ever.
 signal.signal(signal.SIGINT, signal.default_int_handler)

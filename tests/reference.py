@@ -1,6 +1,6 @@
-"""A BERT encoder in float64 NumPy: what the model computes, as plainly as it can be said.
+"""A BERT encoder in float64 NumPy, written as plainly as possible.
 
-It is the specification that the C++ core is tested against, and it is slow. Symbols in the shape
+It is slow. It is the specification that the C++ core is tested against. Symbols in the shape
 comments: T tokens of the text, H hidden size, A heads, D = H / A head size, F feed-forward size.
 Tensors have their Hugging Face names, in the float form or the quantised form of our own format.
 """
@@ -35,7 +35,7 @@ class Config(Protocol):
 
 @dataclass(frozen=True)
 class Encoded:
-    """What the encoder makes of one text."""
+    """The encoder's results for one text."""
 
     activations: list[Array]  # layers + 1 of [T, H]: the embeddings, then each layer's output
     vector: Array  # [H], the pooled token embeddings
@@ -81,7 +81,7 @@ def encoder_layer(tensors: Tensors, name: str, x: Array, config: Config) -> Arra
 
 
 def attention(query: Array, key: Array, value: Array, heads: int) -> Array:
-    """Let every token of the text look at every other, head by head: [T, H] each, and out."""
+    """Attention of every token to every token, head by head; queries, keys, values: [T, H]."""
     tokens, hidden = query.shape
 
     def split(x: Array) -> Array:  # [T, H] -> [A, T, D]
@@ -128,7 +128,7 @@ def softmax(scores: Array) -> Array:
 
 
 def pool(tokens: Array, pooling: str) -> Array:
-    """Make one vector [H] of the token embeddings [T, H], special tokens included."""
+    """Pool the token embeddings [T, H], special tokens included, to one vector [H]."""
     poolings: dict[str, Callable[[Array], Array]] = {
         "mean": lambda rows: rows.mean(axis=0),
         "cls": lambda rows: rows[0],

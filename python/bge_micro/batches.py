@@ -12,13 +12,13 @@ if TYPE_CHECKING:
 
 Tokenize = Callable[[list[str]], RaggedBatch]
 
-# A batch has so many characters, some 60,000 tokens: enough to keep every thread busy, and little
-# enough that tokenizing it, during which no signal is seen, takes under 0.1 s. Nothing can be
-# computed while the first is tokenized, so it has an eighth, and each has twice the one before.
+# Characters of a batch, some 60,000 tokens: enough to keep every thread busy, and so few that
+# tokenizing them, during which signals wait, takes under 0.1 s. The core has no work while the
+# first batch is tokenized, so the first has an eighth of this, and each next batch twice as much.
 _FIRST_CHARACTERS = 1 << 15
 _BATCH_CHARACTERS = 1 << 18
 _BATCH_TEXTS = 1 << 12
-# What a text of any length counts for: more characters than are read of it.
+# A longer text counts as this many characters: more than are read of it.
 _MOST_CHARACTERS = 1 << 12
 
 
@@ -41,15 +41,15 @@ def tokenized(
 ) -> Generator[RaggedBatch, None, None]:
     """Tokenize texts batch by batch.
 
-    Ahead, the next batch is tokenized while the caller works on the one it was given. Where
-    `tokenizers` takes one thread, because fewer than all CPUs are asked for or the environment says
-    so, the core's threads would else wait (2,000 sentences on two threads: 1.79 to 1.88 times as
-    fast as on one).
+    With `ahead`, the next batch is tokenized while the caller works on the current one. Otherwise
+    the core's threads would wait when `tokenizers` uses one thread, because fewer threads than CPUs
+    are allowed or the environment says so. (With `ahead`, 2,000 sentences on two threads are 1.79
+    to 1.88 times as fast as on one.)
 
     Args:
-        texts: The texts, which must not change meanwhile.
+        texts: The texts, which must not change until the last batch.
         tokenize: Tokenizes a batch.
-        ahead: Whether another thread may be used. Then the iterator is to be closed.
+        ahead: Whether another thread may be used. If so, close the iterator.
 
     Yields:
         The batches, in order.
@@ -70,7 +70,7 @@ def tokenized(
 
 
 class _Helper:
-    """Takes the next batch in another thread, if there can be one."""
+    """Tokenizes the next batch in another thread, if one can be started."""
 
     def __init__(self, batches: Iterator[RaggedBatch]) -> None:
         self._batches = batches
@@ -83,7 +83,7 @@ class _Helper:
         if not self._possible:
             return
         if self._executor is None:
-            # Only here: importing it takes 5 ms, which a first vector can spare.
+            # Imported here, because it takes 5 ms, and a single vector does not need it.
             from concurrent.futures import ThreadPoolExecutor
 
             self._executor = ThreadPoolExecutor(1, "bge-micro-tokenizer")

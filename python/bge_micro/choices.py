@@ -1,6 +1,6 @@
-"""The choices that options have: each list once, for type checkers and for run time.
+"""The choices of options, each list once, for type checkers and for run time.
 
-Nothing heavy is imported here, so that the command line can show them without NumPy.
+This module imports nothing heavy, so that the command line can show them without NumPy.
 """
 
 from __future__ import annotations

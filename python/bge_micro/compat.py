@@ -1,4 +1,4 @@
-"""Methods of sentence-transformers that have little to do, or nothing to do it with, here."""
+"""Methods of sentence-transformers that need little or no work here."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _Self = TypeVar("_Self")
 
 
 class CompatMixin(PlanMixin):
-    """What programs written for sentence-transformers may call."""
+    """Methods for programs that were written for sentence-transformers."""
 
     def get_max_seq_length(self) -> int:
         """Return max_seq_length."""

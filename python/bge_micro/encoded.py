@@ -1,4 +1,4 @@
-"""What comes out of one pass: vectors, token embeddings, and what became of each text."""
+"""The results of one pass: vectors, token embeddings, and facts about each text."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ class Encoded:
     """The results of n texts, row by row.
 
     Attributes:
-        token_ids: One int32 array (tokens,) a text; empty unless token embeddings were wanted.
-        token_embeddings: One float32 array (tokens, hidden) a text, as the encoder gives them;
-            empty unless they were wanted.
+        token_ids: One int32 array (tokens,) per text; empty without token embeddings.
+        token_embeddings: One float32 array (tokens, hidden) per text, as the encoder gives them;
+            empty unless they were requested.
     """
 
     __slots__ = ("_offsets", "_truncated", "_vectors", "token_embeddings", "token_ids")
@@ -34,7 +34,7 @@ class Encoded:
         """The vectors: (n, columns) in the plan's dtype.
 
         Raises:
-            ValueError: Only token embeddings were asked for.
+            ValueError: Only token embeddings were requested.
         """
         if self._vectors is None:
             raise ValueError("there are no vectors: they were not asked for.")
@@ -42,7 +42,7 @@ class Encoded:
 
     @property
     def token_counts(self) -> NDArray[np.int64]:
-        """Tokens that were used of each text, special tokens included: int64 (n,)."""
+        """The number of tokens used of each text, special tokens included: int64 (n,)."""
         return np.concatenate([np.empty(0, np.int64), *map(np.diff, self._offsets)])
 
     @property

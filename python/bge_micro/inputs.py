@@ -1,4 +1,4 @@
-"""What `encode` takes: one text or many, copied once and checked before any work is done."""
+"""The inputs of `encode`: one text or many, copied once and checked before any work."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ class Texts(NamedTuple):
     """Checked texts.
 
     Attributes:
-        rows: The texts to encode, which nobody else can change.
-        single: Whether one text came by itself, not in a list.
+        rows: The texts to encode; a copy, so no other thread can change it.
+        single: Whether the input was one text, not a list.
         skipped: How many rows were left out because they are not strings.
     """
 
@@ -32,10 +32,10 @@ class Texts(NamedTuple):
 
 
 def read_texts(inputs: Any, errors: str, first_row: int = 0) -> Texts:
-    """Take one copy of what was given to encode, and check it.
+    """Copy the inputs of `encode` once, and check the copy.
 
-    Only the list is copied, not the texts. Whatever another thread does to the inputs afterwards
-    changes nothing.
+    Only the list is copied, not the texts. If another thread changes the inputs later, the copy
+    stays the same.
 
     Args:
         inputs: A string; or a list, tuple, array, series or other sequence of strings; or a column
@@ -105,7 +105,7 @@ def _as_list(inputs: Any) -> list[Any]:
 
 
 def _bad_rows(rows: Sequence[Any], bad: Sequence[int], first_row: int) -> Exception:
-    """Name the first bad rows: a ValueError where all are missing values, else a TypeError."""
+    """Name the first bad rows: a ValueError if all are missing values, else a TypeError."""
     named = ", ".join(
         f"row {first_row + number} is {_describe(rows[number])}" for number in bad[:_NAMED_ROWS]
     )
@@ -128,6 +128,6 @@ def _describe(row: Any) -> str:
         return "None" if row is None else "NaN" if isinstance(row, float) else "<NA>"
     try:
         text = repr(row)
-    except Exception:  # somebody else's code; the row is named all the same
+    except Exception:  # code of another package; the row is named anyway
         text = "that cannot be shown"
     return f"{type(row).__name__} {text if len(text) <= 40 else text[:37] + '...'}"

@@ -1,4 +1,4 @@
-"""The arrays that vectors are written to, and what may be made of them afterwards."""
+"""The arrays that vectors are written to, and conversions of them."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def check_ranges(ranges: ArrayLike, plan: Plan) -> NDArray[np.float32]:
     """
     if plan.precision not in ("int8", "uint8"):
         raise ValueError(f"ranges apply to the precisions int8 and uint8, not {plan.precision!r}.")
-    limits = np.array(ranges, np.float32)  # a copy: nobody changes it after the check
+    limits = np.array(ranges, np.float32)  # a copy, so that no thread changes it after the check
     if limits.shape != (2, plan.dimensions):
         raise ValueError(
             f"ranges has shape {limits.shape}, expected (2, {plan.dimensions}): "
@@ -72,7 +72,7 @@ def quantize_by_ranges(
 
 
 def tensor_maker() -> Callable[[NDArray[Any]], Any]:
-    """Return what makes a torch tensor of an array; ImportError if torch is not installed."""
+    """Return the function that converts an array to a torch tensor; ImportError without torch."""
     try:
         import torch  # type: ignore[import-not-found, unused-ignore]
     except ImportError as error:

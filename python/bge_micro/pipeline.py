@@ -21,20 +21,20 @@ from bge_micro.plan import Plan
 from bge_micro.tokenization import RaggedBatch, Tokenizer, ragged_ids, read_tokenizer
 from bge_micro.truncation import TruncatedRows
 
-# What an encoding calls every 20 ms or so; an exception it raises ends the encoding.
+# An encoding calls it every 20 ms or so; an exception that it raises ends the encoding.
 Poll = Callable[[], object]
 
 
 class MemoryUsage(NamedTuple):
-    """Bytes that a model holds.
+    """Bytes of memory that a model uses.
 
     Attributes:
         checkpoint: The weight file's tensors, with the embedding tables that are read in place. Of
-            a mapped file (the bundled one is) only what is used is in memory, and processes share
-            it.
-        packed: The linear layers as the instruction set wants them.
+            a mapped file (the bundled one is) only the parts in use are in memory, and processes
+            share them.
+        packed: The linear layers, packed for the instruction set.
         workspaces: Scratch memory, kept for the next call. It is bounded by the longest text and
-            the number of threads at work at once, whatever the number of texts;
+            the number of threads that work at once, not by the number of texts;
             `SentenceTransformer.trim` frees it.
     """
 
@@ -69,7 +69,7 @@ class Pipeline:
         return self._core.isa
 
     def memory_usage(self) -> MemoryUsage:
-        """Tell how many bytes are held, and for what."""
+        """Return the bytes that are used, by purpose."""
         checkpoint = sum(tensor.nbytes for tensor in self.checkpoint.tensors.values())
         return MemoryUsage(checkpoint, self._core.packed_bytes, self._core.workspace_bytes)
 
@@ -78,7 +78,7 @@ class Pipeline:
         self._core.trim()
 
     def space_id(self, plan: Plan) -> str:
-        """Name everything that decides which vectors of this plan compare with each other."""
+        """Name everything that decides whether vectors of two plans can be compared."""
         prompt = "" if self.checkpoint.include_prompt else "-without-prompt"
         fields = (
             f"weights={self._weights_sha256[:16]}",
@@ -96,7 +96,7 @@ class Pipeline:
         return self.checkpoint.weights_sha256()
 
     def tokenize(self, texts: Sequence[str], plan: Plan) -> RaggedBatch:
-        """Return the tokens of texts that the core gets to see by this plan."""
+        """Return the tokens of texts that go to the core by this plan."""
         return self.tokenizer.ragged(texts, plan.limit, plan.threads, prefix=plan.prompt)
 
     def skipped_tokens(self, prompt: str, limit: int) -> int:
@@ -115,20 +115,21 @@ class Pipeline:
         poll: Poll | None = None,
         advance: Callable[[int], object] | None = None,
     ) -> Encoded:
-        """Take texts, or texts as token ids, through the core: once, whatever is wanted.
+        """Encode texts, or texts as token ids, in one pass, whichever results are requested.
 
         Args:
-            rows: n texts; or n arrays of token ids, which the model sees as they are. Nobody may
-                change them meanwhile.
+            rows: n texts; or n arrays of token ids, which the model gets unchanged. No thread may
+                change them during the call.
             plan: How they become vectors.
             out: (n, plan.columns) of plan.dtype in C order, for the vectors; None for no vectors.
-            token_embeddings: Whether the embeddings of all tokens are wanted.
-            poll: Called now and then; what it raises ends the work.
+            token_embeddings: Whether to return the embeddings of all tokens.
+            poll: Called now and then; an exception that it raises ends the work.
             advance: Called with the number of texts done, batch by batch.
 
         Raises:
-            ValueError: Ids are none of this model, or too many; or a text is too long, and the plan
-                says that this is an error.
+            ValueError: An id is not in the vocabulary, or there are too many; or a text is too
+            long,
+                and the plan's truncation is "error".
         """
         encoded = Encoded(out)
         truncated = (
@@ -195,7 +196,7 @@ def _load_tokenizer(checkpoint: Checkpoint) -> Tokenizer:
     else:
         text = json.dumps(read_tokenizer(path, checkpoint.normalizer))
         tokenizer = Tokenizer.from_json(text, source=str(path))
-    # Of the bundled model a test knows that they fit; listing its ids takes 10 ms of a start.
+    # A test checks the bundled model; to list its ids would take 10 ms of a start.
     if path.parent != bundled_folder() and tokenizer.max_id >= checkpoint.config.vocab:
         raise ValueError(
             f"{path}: the tokenizer gives ids up to {tokenizer.max_id}, but config.json says "

@@ -1,4 +1,4 @@
-"""The plan of an encoding: everything that options decide about the result, as one value."""
+"""The plan of an encoding: one value with everything that options decide about the result."""
 
 from __future__ import annotations
 
@@ -21,18 +21,18 @@ DTYPES: dict[Precision, np.dtype[Any]] = {
 class Plan(NamedTuple):
     """How texts become vectors. `SentenceTransformer.plan` makes it from options and checks them.
 
-    Texts of equal plans can go through the core together. Vectors are perhaps normalised whole,
-    then cut to `dimensions`, then perhaps normalised, then quantised.
+    Texts with equal plans can go through the core together. A vector is normalised if
+    `normalize_whole`, then cut to `dimensions`, then normalised if `normalize`, then quantised.
 
     Attributes:
-        prompt: What is put before each text.
+        prompt: Text put before each text.
         limit: Tokens of a text that are used, special tokens included.
-        skip: How many of each text's first tokens are not pooled: those of a prompt that the
-            model leaves out of the mean, with the special tokens before it; else 0.
+        skip: The number of each text's first tokens that are not pooled: a prompt's, if the model
+            leaves them out of the mean, with the special tokens before it; else 0.
         dimensions: Length of the vectors.
-        normalize: Whether they are brought to unit length after they are cut.
-        normalize_whole: Whether the model brings them to unit length before they are cut. Not
-            together with `normalize`, which would leave nothing of it.
+        normalize: Whether vectors get unit length after they are cut.
+        normalize_whole: Whether the model gives them unit length before they are cut. Never
+            together with `normalize`, which would undo it.
         precision: "float32", "int8", "uint8", "binary" or "ubinary".
         truncation: What happens to texts of more tokens than `limit`: "silent", "warn", "error".
         threads: The most threads to use.

@@ -1,4 +1,4 @@
-"""From a model's settings and a call's options to a plan, and from a plan to results."""
+"""Make a plan from a model's settings and a call's options, and results from a plan."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from bge_micro.runtime import check_threads
 
 
 class PlanMixin:
-    """What makes plans, and runs them. Every way to a vector goes through here."""
+    """Makes plans, and runs them. Every vector is made through these methods."""
 
     prompts: dict[str, str]
     default_prompt_name: str | None
@@ -40,7 +40,7 @@ class PlanMixin:
         truncation: Truncation | None = None,
         threads: int | None = None,
     ) -> Plan:
-        """Make one value of options and the model's settings, checked; `run` takes it.
+        """Check options and the model's settings, and make one value of them for `run`.
 
         Args:
             prompt_name: Name of the prompt to put before each text.
@@ -68,7 +68,7 @@ class PlanMixin:
         else:
             dimensions = min(check_positive("truncate_dim", dimensions), hidden)
         by_model = checkpoint.normalize
-        # A Normalize module acts before truncation, and normalising again undoes what it did.
+        # A Normalize module acts before truncation; normalising again would undo its effect.
         whole = by_model and dimensions < hidden and not normalize_embeddings
         return Plan(
             text,
@@ -92,16 +92,16 @@ class PlanMixin:
         out: NDArray[Any] | None = None,
         poll: Poll | None = None,
     ) -> Encoded:
-        """Encode texts, or texts as token ids, by a plan: one pass, whatever is wanted.
+        """Encode texts, or texts as token ids, by a plan, in one pass.
 
-        `encode` does this and puts the results into the form that its other options name.
+        `encode` calls this and converts the results to the form that its other options name.
 
         Args:
             inputs: n texts, in a form that `encode` takes; or a list of n arrays of token ids,
-                which the model sees as they are, so that special tokens are among them.
-            plan: What `plan` returned, of this model.
-            vectors: Whether vectors are wanted.
-            token_embeddings: Whether the embeddings of all tokens are wanted.
+                which the model gets unchanged, so they must include special tokens.
+            plan: A value that this model's `plan` returned.
+            vectors: Whether to return vectors.
+            token_embeddings: Whether to return the embeddings of all tokens.
             out: Array of shape (n, plan.columns) and plan.dtype to write vectors to.
             poll: As for `encode`.
 
@@ -110,8 +110,10 @@ class PlanMixin:
 
         Raises:
             TypeError: A row is neither text nor token ids.
-            ValueError: Ids are none of this model's, or too many, or come with a prompt; a text is
-                too long and the plan's truncation is "error"; or `out` has another shape.
+            ValueError: An id is not in the vocabulary, or there are too many, or there are ids and
+            a
+                prompt; a text is too long and the plan's truncation is "error"; or `out` has
+                another shape.
         """
         rows: Sequence[Any]
         if isinstance(inputs, list) and inputs and isinstance(inputs[0], np.ndarray):

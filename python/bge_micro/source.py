@@ -1,4 +1,4 @@
-"""Where a model is loaded from: found, read, and put together with the core."""
+"""Load a model from its source: find it, read it, and pack it for the core."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from bge_micro.runtime import choose_isa
 
 
 class ModelSource(NamedTuple):
-    """What a pipeline is loaded from: all that a pickled model says of it."""
+    """The source of a pipeline: a pickled model stores this instead of weights."""
 
     model_name_or_path: str | Path
     cache_folder: str | Path | None
@@ -42,6 +42,6 @@ class ModelSource(NamedTuple):
             token=self.token,
             local_files_only=self.local_files_only,
         )
-        # Nobody rewrites the bundled copy, so it is safe to map.
+        # No program rewrites the bundled copy, so it is safe to map.
         checkpoint = load_folder(location.folder, mmap=self.mmap or location.bundled)
         return Pipeline(checkpoint, self.compute_type, choose_isa().value)

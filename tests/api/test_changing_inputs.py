@@ -1,4 +1,4 @@
-"""Inputs that another thread changes meanwhile: a result is of one moment, or there is an error."""
+"""Inputs that another thread changes: the result is that of one moment, or there is an error."""
 
 from __future__ import annotations
 
@@ -112,7 +112,7 @@ def test_every_row_is_written(tiny: SentenceTransformer, known: set[bytes], kind
                 continue
             assert {vector.tobytes() for vector in vectors} <= known
             assert all(np.isfinite(rows).all() and len(rows) >= 2 for rows in tokens)
-    # Only a deque notices by itself that it has changed.
+    # Only a deque raises an error when it changes during iteration.
     assert set(refused) <= ({"deque mutated during iteration"} if kind == "deque" else set())
 
 

@@ -47,7 +47,7 @@ def test_strings_of_columns(
 
 
 def test_few_strings_are_alive_at_once() -> None:
-    """The column is not turned into a list: it is asked for one batch after the other."""
+    """The column is not converted to a list: one batch after the other is read."""
     asked: list[int] = []
 
     class Spy(columns._ArrowColumn):

@@ -64,7 +64,7 @@ CHANGING_NOTHING: dict[str, list[Any]] = {
     "threads": [1, 2, 3],
     "poll": [lambda: None],
 }
-# Neither: names of the texts, what is refused, and what has tests of its own.
+# In neither list: names of the texts, refused options, and options with their own tests.
 OTHERS = {"inputs", "sentences", "pool", "chunk_size", "convert_to_tensor", "ranges"}
 
 
@@ -76,7 +76,7 @@ def model(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
 
 
 def combinations(**some: list[Any]) -> Iterator[Options]:
-    """Yield options in every combination, `some` of them with values of their own."""
+    """Yield options in every combination, with other values for `some` of them."""
     values = DECIDING | some
     for chosen in product(*values.values()):
         yield dict(zip(values, chosen, strict=True))

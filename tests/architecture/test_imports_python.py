@@ -1,8 +1,8 @@
 """The package's parts are floors: a module imports its own part and lower floors, nothing higher.
 
-`FLOORS` is the one place that says what is on which floor. Imports inside functions count, and so
-do those for type checkers only: whoever reads a module has to know what it names, whenever that is
-loaded. Within a part there is no circle of modules either.
+`FLOORS` is the only list of floors and their parts. Imports inside functions count, and so do
+imports for type checkers only, because a reader of a module must know what it names. Within a part
+there is no circle of modules either.
 """
 
 from __future__ import annotations

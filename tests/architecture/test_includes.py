@@ -1,6 +1,6 @@
 """The core's folders are floors: a file includes its own floor and lower ones, never a higher one.
 
-`FLOORS` is the one place that says which floor may use which. Within a floor there is no circle of
+`FLOORS` is the only list of floors and what each may include. Within a floor there is no circle of
 files either.
 """
 

@@ -1,4 +1,4 @@
-"""The official export turned back into float32 computes what float32 computes here."""
+"""The official export converted to float32 gives the vectors of float32 here."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A side in its own process: it answers, and what goes wrong there is told here."""
+"""A side in its own process: it answers, and its errors are reported here."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """An 8-bit ONNX export in the form of the official one, of a made-up model, with its offsets.
 
-The official export is not everywhere at hand. What reads it is tested on this stand-in too: the
+Not every machine has the official export. So its reader is also tested on this substitute: the
 same operators around every matrix and table, with one scale each, made without ONNX Runtime.
 """
 

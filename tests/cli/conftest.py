@@ -1,4 +1,4 @@
-"""Run the command line inside this process, with what it reads and writes at hand."""
+"""Run the command line inside this process, and return what it writes."""
 
 from __future__ import annotations
 

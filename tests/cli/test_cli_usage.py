@@ -1,4 +1,4 @@
-"""Command lines that make no sense, help, and errors as one line."""
+"""Wrong command lines, help, and errors of one line."""
 
 from __future__ import annotations
 

@@ -29,7 +29,7 @@ from bge_micro.checkpoint import load_folder
 
 COUNTS = Path(__file__).with_name("instruction_counts.json")
 COMPUTE_TYPES = ("int8", "float32")
-ISA = "avx2"  # valgrind knows no AVX-512
+ISA = "avx2"  # valgrind does not support AVX-512
 # Texts as queries, sentences and passages are long, through the first layer of the bundled model.
 # valgrind imitates a fused multiply-add and takes 0.1 microseconds for it, so floats get fewer
 # tokens: each length leaves a last tile of rows that is not full.

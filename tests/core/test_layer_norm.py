@@ -62,7 +62,7 @@ def test_special_rows(isa: str, width: int) -> None:
     normed = add_norm(isa, x, np.zeros_like(x))
     assert np.isfinite(normed).all()
     assert_same_bits(normed, add_norm("scalar", x, np.zeros_like(x)))
-    varied = np.ptp(x, axis=1) > 0  # constant rows have tests of their own, below
+    varied = np.ptp(x, axis=1) > 0  # constant rows have their own tests, below
     exact, tolerance = exact_norm(x[varied])
     assert (np.abs(normed[varied] - exact) <= tolerance).all()
 

@@ -42,7 +42,7 @@ TILES = {
     "neon_i8mm": {"smmla": 24, "fmla": 24},
 }
 # Rows and panels of the largest AVX-512 tile, as isa/lanes_avx512.h has them. There is a tile for
-# every number of rows up to this, and for all panels as well as for the last one by itself.
+# every number of rows up to this, for all panels together and for the last panel alone.
 AVX512_TILES = {"vpdpbusd": (8, 2), "vfmadd": (6, 2)}
 # Instructions beyond the baseline, each with a pattern for "mnemonic operands", and which object
 # files may hold them. An object file must contain the first of its list.

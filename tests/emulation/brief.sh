@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# brief.sh [PYTHON]: what .ci/run takes of paths.sh: every instruction set that QEMU can run gives
-# the golden bytes of some texts. Those of Arm pass kernel tests too; those of x86 do without QEMU.
+# brief.sh [PYTHON]: the part of paths.sh that .ci/run runs: every instruction set that QEMU can run
+# gives the golden bytes of some texts. Arm's also pass kernel tests here; x86's pass them without QEMU.
 # PYTHON (python3) has the package installed: x86 CPUs run that, so that only Arm needs a build.
 set -u
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)

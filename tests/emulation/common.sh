@@ -48,7 +48,7 @@ once() {
   fi
 }
 
-# An apt of our own in the current directory, so that the host's packages and lists stay as they are.
+# A separate apt in the current directory, so that the host's packages and lists do not change.
 private_apt() {
   local arch=$1 keyring=/usr/share/keyrings/debian-archive-keyring.gpg
   local mirror=http://deb.debian.org
@@ -148,7 +148,7 @@ build_project() {
     >"$project/bge_micro-$version.dist-info/METADATA"
 }
 
-# split_arguments ARGUMENT...: fills cpus with what stands before "--" and command with the rest.
+# split_arguments ARGUMENT...: fills cpus with the arguments before "--" and command with the rest.
 split_arguments() {
   cpus=()
   while (($#)) && [[ $1 != -- ]]; do

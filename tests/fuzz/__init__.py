@@ -1,4 +1,4 @@
-"""What reads input from outside, given anything: scripts/fuzz.sh; a little of it in every test run.
+"""Fuzzing of the code that reads outside input: scripts/fuzz.sh; every test run runs a part.
 
 A target is a module with `fuzz(data)`, which raises where something is wrong, and, where inputs
 have a structure that random damage hardly ever keeps, `mutate(data, most, rng, damage)`: another

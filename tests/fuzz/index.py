@@ -2,7 +2,7 @@
 read in them; a search gives hits or an error of ours.
 
 An input: a byte, whether files are mapped; the lengths of index.json and of the vectors, two bytes
-each; index.json, the vectors, the texts. "SPACE" in index.json stands for the model's space id.
+each; index.json, the vectors, the texts. "SPACE" in index.json is replaced by the model's space id.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Edits that the targets share: of JSON, and of bytes where no fuzzer is there to make them."""
+"""Edits that the targets share: of JSON, and of bytes if there is no fuzzer."""
 
 from __future__ import annotations
 

@@ -100,7 +100,7 @@ MODULES = [
     {"idx": 1, "name": "1", "path": "1_Pooling", "type": "sentence_transformers.models.Pooling"},
 ]
 POOLING = {"word_embedding_dimension": 64, "pooling_mode_mean_tokens": True}
-# What stands beside the file that is read.
+# The files beside the one that is tested.
 SOUND = {"modules.json": MODULES, "1_Pooling/config.json": POOLING}
 (_FOLDER / "1_Pooling").mkdir()
 for _name, _value in SOUND.items():

@@ -23,7 +23,7 @@ OURS = [
 THEIRS = [build_wordpiece_tokenizer(VOCAB, **options) for options in OPTIONS]
 _SURROGATES = re.compile("[\ud800-\udfff]")
 
-# What a byte of the input stands for: characters and runs that are hard on a tokenizer.
+# The meaning of an input's byte: characters and runs that are hard for a tokenizer.
 PARTS = [
     *("a", "b", "ab", "s", "t", "[SEP]", "[CLS]", "[", "]", "[S", "EP]", "[UNK]", "[MASK]"),
     *(" ", "  ", "\t", "\n", "\r", "\x0b", "\x0c", "\x1c", "\x85", "\xa0", "\u2028", "\u3000"),

@@ -59,7 +59,7 @@ def test_a_similarity_task(quality: ModuleType, tmp_path: Path) -> None:
 
 @pytest.mark.usefixtures("quality")
 def test_the_command(tmp_path: Path) -> None:
-    """In a process of its own, where nothing may hide the packages that mteb imports."""
+    """In a new process, so that nothing hides the packages that mteb imports."""
     pairs = [dict(zip(("sentence1", "sentence2", "score"), pair, strict=True)) for pair in PAIRS]
     write_rows(tmp_path / "STSBenchmark/test.jsonl", pairs)
     command = [sys.executable, "-W", "ignore", "-m", "bench.quality", "--tasks", "STSBenchmark"]

@@ -18,7 +18,7 @@ from pyarrow import parquet
 from bge_micro.integrations.ray import EmbedBatches
 from integrations.parquet_texts import bytes_by_id, example, expected_bytes, write_golden_texts
 
-# Ray warns of its own settings whenever it copies them.
+# Ray warns about its own settings each time it copies them.
 pytestmark = pytest.mark.filterwarnings("default::DeprecationWarning", "default::ResourceWarning")
 
 CPUS = 6  # as far as Ray is concerned; reading and writing need some too

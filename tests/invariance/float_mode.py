@@ -1,8 +1,8 @@
 """The calling thread's floating-point mode: rounding direction, flushing of subnormal numbers.
 
-Both stand in one control register, MXCSR on x86-64 and FPCR on aarch64, which the C library's
-fegetenv and fesetenv read and write. Linux only: the place of the register inside fenv_t is that of
-glibc and musl.
+One control register has both, MXCSR on x86-64 and FPCR on aarch64. The C library's fegetenv and
+fesetenv read and write it. Linux only: the place of the register inside fenv_t is that of glibc and
+musl.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ def get_mode() -> int:
 
 @contextmanager
 def float_mode(name: str) -> Iterator[None]:
-    """Compute in another mode inside a with block, and make sure that it acts."""
+    """Compute in another mode inside a with block, after a check that the mode has an effect."""
     assert MACHINE
     environment = _environment()
     control = _control(environment)

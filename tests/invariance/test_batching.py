@@ -1,4 +1,4 @@
-"""A text's bytes do not depend on its company, its place, the threads or the way of calling."""
+"""A text's bytes do not depend on the other texts, its place, the threads or the call."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The caller's floating-point mode changes no bit, and is what it was when the call returns."""
+"""The caller's floating-point mode changes no bit, and is the same after the call."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What importing costs, measured against `import numpy` in fresh interpreters, in turns."""
+"""The time of importing, compared with `import numpy` in new interpreters, in turns."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the suite needs is installed wherever it can be, and a skip says what is missing."""
+"""The suite's packages are installed wherever they can be, and a skip names what is missing."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class Wanted(NamedTuple):
 
 
 def wanted() -> Iterator[Wanted]:
-    """Yield what tests skip without; integrations have environments of their own."""
+    """Yield the packages without which tests skip; integrations have their own environments."""
     for path in sorted(TESTS.rglob("*.py")):
         folder = path.relative_to(TESTS).parts[0]
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):

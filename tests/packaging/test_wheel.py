@@ -1,4 +1,4 @@
-"""The sdist, the wheel built from it, and the wheel in an environment that holds nothing else.
+"""The sdist, the wheel built from it, and the wheel in an otherwise empty environment.
 
 Needs a package index: for the build's requirements and the package's dependencies.
 """
@@ -71,7 +71,7 @@ def new_environment(folder: Path) -> Path:
 
 @pytest.fixture(scope="module")
 def build_python(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return the Python of an environment that has what pyproject.toml wants for building."""
+    """Return the Python of an environment with pyproject.toml's build requirements."""
     folder = tmp_path_factory.mktemp("build")
     python = new_environment(folder)
     run(python, "-m", "pip", "install", "-q", "scikit-build-core", "pybind11", cwd=folder)

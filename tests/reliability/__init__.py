@@ -1,1 +1,1 @@
-"""Memory, threads, forks and faults: what a long-lived process lives by."""
+"""Memory, threads, forks and faults, as long-running processes meet them."""

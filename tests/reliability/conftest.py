@@ -1,4 +1,4 @@
-"""The model that is spoiled, and filled disks with."""
+"""The model for tests of damaged files and full disks."""
 
 from __future__ import annotations
 

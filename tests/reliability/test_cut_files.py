@@ -55,7 +55,7 @@ def test_a_weight_file_that_changes_while_it_is_read(
 
 
 def test_a_weight_file_cut_short_while_it_is_read(tiny: Path) -> None:
-    """Another thread cuts the file and puts a whole one in its place, over and over."""
+    """Another thread cuts the file and replaces it by a whole one, again and again."""
     weights = tiny / "model.safetensors"
     content = weights.read_bytes()
     expected = SentenceTransformer(tiny).encode("a b c").tobytes()

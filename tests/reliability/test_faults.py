@@ -29,7 +29,7 @@ def leftovers(folder: Path) -> list[str]:
     return sorted(path.name for path in folder.iterdir() if path.name.startswith("."))
 
 
-# A file may have so many bytes and no more: what a full disk does, for one process.
+# A limit on the size of files has the effect of a full disk, for one process.
 LIMITED = """
     import json, resource, sys
     sys.dont_write_bytecode = True  # it would be cut off, too
@@ -232,7 +232,7 @@ def test_killed_while_converting(
             }
             assert found == expected
             shutil.rmtree(out)
-    # What a killed run has left is in nobody's way, and removed when it is surely dead.
+    # The files of a killed run disturb no other run; they are removed when it is surely dead.
     assert all(name.endswith(".partial") for name in leftovers(tmp_path))
     monkeypatch.setattr(whole, "_LEFTOVER_SECONDS", 0.0)
     convert_folder(tiny, out)

@@ -1,4 +1,4 @@
-"""Bounded workspaces, nothing that grows, and MemoryError where no memory is left."""
+"""Bounded workspaces, memory that does not grow, and MemoryError without free memory."""
 
 from __future__ import annotations
 

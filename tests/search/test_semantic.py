@@ -43,7 +43,7 @@ def test_semantic_search() -> None:
 
 
 def dot_score(a: Floats, b: Floats) -> Floats:
-    """Stand for sentence-transformers' function, of which only the name counts."""
+    """Replace sentence-transformers' function, of which only the name matters."""
     raise AssertionError
 
 

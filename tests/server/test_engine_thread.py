@@ -1,4 +1,4 @@
-"""The engine's thread by itself: what runs together, who waits for whom, what is refused."""
+"""The engine's thread alone: which requests run together, which wait, which are refused."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def plan(model: SentenceTransformer) -> Plan:
 
 
 class Gate:
-    """A model whose runs can be held up, and are kept account of."""
+    """A model whose runs can be paused, and are recorded."""
 
     def __init__(self, model: SentenceTransformer) -> None:
         self.model = copy(model)

@@ -239,7 +239,7 @@ def test_a_head_is_measured_exactly(model: SentenceTransformer) -> None:
 
 
 def test_who_waits_for_the_word_to_send(server: Running) -> None:
-    """After an answer instead of 100 nobody knows whether the body comes."""
+    """After another answer than 100, the server cannot know whether the body will follow."""
     length = b"Content-Length: %d\r\n\r\n" % len(INNER)
     refused = HEAD.replace(b"/json", b"/x") + b"Expect: 100-continue\r\n" + length
     for body in (b"", INNER):

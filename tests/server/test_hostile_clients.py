@@ -1,4 +1,4 @@
-"""Clients that never come to an end, or come in thousands: bounded, and the others are served."""
+"""Clients that never finish, or come in thousands, are bounded, and others are served."""
 
 from __future__ import annotations
 
@@ -134,7 +134,7 @@ def test_a_client_that_does_not_read(model: SentenceTransformer) -> None:
 
 
 def is_closed(connection: socket.socket, more: bytes = b"\r\n") -> bool:
-    """Tell whether the other side takes nothing more; an empty line may stand before a request."""
+    """Return whether the other side accepts no more bytes; a request may follow an empty line."""
     try:
         connection.sendall(more)
     except OSError:
@@ -234,7 +234,7 @@ def stop(server: ServerProcess) -> None:
 
 @pytest.mark.skipif(os.name != "posix", reason="POSIX signals")
 def test_shutdown_among_all_kinds_of_clients(start: Start) -> None:
-    """Some idle, some slow, some busy and some that only just come."""
+    """Some idle, some slow, some busy and some new."""
     server = start()
     idle = [connect(server.url) for _ in range(20)]
     for connection, sent in zip(idle, itertools.cycle([b"", HEAD, GOOD]), strict=False):

@@ -44,7 +44,7 @@ def page(browser: Any, server: Running) -> Iterator[Any]:
 
 
 class opened:
-    """A page of a server; it must neither complain nor ask anybody else."""
+    """A page of a server; it must log no error and send requests to this server only."""
 
     def __init__(self, browser: Any, server: Running, **options: Any) -> None:
         self.context = browser.new_context(viewport={"width": 1200, "height": 900}, **options)

@@ -16,7 +16,7 @@ TEXTS = [f"text {row} " + "x" * 1000 for row in range(400)]
 
 
 def batch_of(texts: list[str]) -> RaggedBatch:
-    """One token a text: its number."""
+    """One token per text: its number."""
     ids = np.array([int(text.split()[1]) for text in texts], np.int32)
     return RaggedBatch(ids, np.arange(len(texts) + 1), np.zeros(len(texts), np.bool_))
 
@@ -54,7 +54,7 @@ def test_the_next_batch_is_tokenized_meanwhile() -> None:
 
     with closing(tokenized(TEXTS, tokenize, ahead=True)) as batches:
         for number, _ in enumerate(batches):
-            # Nothing is asked of the iterator until then.
+            # Until then the iterator is not read.
             assert all(event.wait(30) for event in begun[: number + 2])
             assert not any(event.is_set() for event in begun[number + 2 :])
 

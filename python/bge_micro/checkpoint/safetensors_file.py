@@ -111,7 +111,7 @@ def open_tensors(path: str | Path, mmap: bool = False) -> TensorFile:
         path: The file.
         mmap: Map the file instead of reading it. Pages are then read on first use and shared
             between processes; but if another process cuts the file short while it is mapped, the
-            operating system ends this process with SIGBUS. Map only files that nobody rewrites.
+            operating system ends this process with SIGBUS. Map only files that no program rewrites.
 
     Returns:
         The tensors by name.

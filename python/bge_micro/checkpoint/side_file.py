@@ -1,4 +1,4 @@
-"""bge_micro.json: where the weights of one of our own folders came from, with checksums."""
+"""bge_micro.json: the source of the weights of a folder in our format, with checksums."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class SideFile(NamedTuple):
     compute_types: tuple[str, ...] = COMPUTE_TYPES
 
     def to_json(self) -> dict[str, Any]:
-        """Return the fields as they stand in bge_micro.json."""
+        """Return the fields of bge_micro.json."""
         return {"format_version": FORMAT_VERSION, **self._asdict()}
 
 

@@ -1,4 +1,4 @@
-"""Convert files that hold a bare encoder, ONNX exports and GGUF files, into our own format."""
+"""Convert files with an encoder only, ONNX exports and GGUF files, to our own format."""
 
 from __future__ import annotations
 
@@ -39,9 +39,9 @@ def convert_onnx(
 ) -> Path:
     """Convert an ONNX export of a BERT encoder, in floats or dynamically quantised.
 
-    Quantised linear layers' integers stay exactly the export's, unless their zero points are not in
-    the middle; an export's one scale a matrix is repeated for every output channel. With offsets
-    the model is that of their float weights.
+    Quantised linear layers keep exactly the export's integers, unless their zero points are not in
+    the middle; an export's one scale per matrix is repeated for every output channel. With offsets
+    the model has their float weights.
 
     Args:
         onnx_path: The export.
@@ -52,13 +52,13 @@ def convert_onnx(
         revision: Its revision, for the record.
         repo_file: The export's path in the repository; None for its file name.
         pooling: How the model pools, which an export does not say; one of `POOLINGS`.
-        normalize: Whether the model brings its vectors to unit length; an export is silent on it.
+        normalize: Whether the model gives its vectors unit length, which an export does not say.
         max_seq_length: Tokens of a text that are used; None for all the model's positions.
         license: License of the weights.
         compute_type: As for `convert_folder`.
         calibration_texts: As for `convert_folder`.
-        offsets_path: A file that says where in its cell of the export each weight of the original
-            lies; see `bge_micro.convert.offsets`.
+        offsets_path: A file with each original weight's place in its cell of the export; see
+            `bge_micro.convert.offsets`.
 
     Returns:
         The folder.
@@ -113,8 +113,8 @@ def convert_gguf(
     Args:
         gguf_path: The file; F32, F16, BF16 or Q8_0.
         out_folder: Where to; must not exist, or be an empty folder.
-        normalize: Whether the model brings its vectors to unit length, of which the file does not
-            speak: it does if the model has a Normalize module.
+        normalize: Whether the model gives its vectors unit length, that is, whether it has a
+            Normalize module; the file does not say.
         pooling: One of `POOLINGS`; None for what the file says.
         max_seq_length: As for `convert_onnx`.
         repo_id: The repository the file came from, for the record.

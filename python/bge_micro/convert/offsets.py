@@ -1,7 +1,7 @@
-"""Offsets to an 8-bit export: where, within its cell, each weight of the original lies.
+"""Offsets to an 8-bit export: the place of each original weight within its cell.
 
-An export rounds a weight to step * q with an integer q, and so loses where in the cell of width
-`step` around it the weight lay. An offsets file is a safetensors file with an int8 tensor d for
+An export rounds a weight to step * q with an integer q, and so loses its place in the cell of width
+`step` around step * q. An offsets file is a safetensors file with an int8 tensor d for
 each of the export's matrices: the weight is step * (q + d / 254). As |d| is at most 126, it is less
 than half a step from the export's, and so is rounded to the same q. The metadata name the export.
 """

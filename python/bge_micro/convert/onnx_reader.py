@@ -1,8 +1,8 @@
 """Read the weights of an ONNX export of a BERT encoder: floats or dynamically quantised.
 
-Between its LayerNorms, of which there are one for the embeddings and two a layer, the graph is
-walked backwards, and each must be made of exactly what BERT makes it of; any other graph is
-refused. So the file is understood by what it computes, as exported or after an optimiser fused it.
+There is one LayerNorm for the embeddings and two per layer. The graph is walked backwards from each
+to the one before, and the operations between them must be exactly BERT's; any other graph is
+refused. So a graph is recognised by what it computes, as exported or after an optimiser fused it.
 """
 
 from __future__ import annotations
@@ -197,7 +197,7 @@ class _Reader:
             tables = [_Table(*(node.input[place + n] for n in (0, 6, 11))) for place in (2, 3, 4)]
         else:
             tables = self._tables(norm)
-            # What the ids look up are words; of the others, types are the fewer.
+            # The table that ids index has the words; of the other two, that of types is smaller.
             tables.sort(key=lambda t: (t.of_ids, len(self._values(t.name))), reverse=True)
         if len(tables) != 3 or not all(table.name for table in tables):
             raise self.graph.error(
@@ -285,7 +285,8 @@ class _Reader:
             "vocab_size": len(words),
             "max_position_embeddings": len(self.tensors["embeddings.position_embeddings.weight"]),
             "type_vocab_size": len(self.tensors["embeddings.token_type_embeddings.weight"]),
-            # The graph has float32's nearest to 1e-12; the shortest decimal is what was meant.
+            # The graph has the float32 nearest to 1e-12; the shortest decimal is the value that was
+            # meant.
             "layer_norm_eps": float(str(np.float32(epsilons.pop()))),
         }
         return parse_config(fields, str(self.graph.path))

@@ -123,7 +123,7 @@ def dequantize_checkpoint(tensors: Tensors, config: EncoderConfig) -> Tensors:
         config: Its sizes.
 
     Returns:
-        The tensors with float32 ``.weight`` and neither scales nor input factors for any linear.
+        The tensors, with float32 ``.weight`` and without scales and input factors for all linears.
     """
     result = dict(tensors)
     for linear in all_linears(config):

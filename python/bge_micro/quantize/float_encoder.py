@@ -67,7 +67,7 @@ class FloatEncoder:
         return _core.layers.add_norm(self.isa, residual, self.linear(linear, inner), *norm)
 
     def linear(self, linear: Linear, rows: Floats, gelu: bool = False) -> Floats:
-        """Return a linear layer's outputs, [tokens, out], perhaps through GELU."""
+        """Return a linear layer's outputs, [tokens, out], after GELU if wanted."""
         weight, bias = (self._tensors[f"{linear.name}.{part}"] for part in ("weight", "bias"))
         everything = (0, len(rows)), (0, linear.out_features // 16)
         return _core.layers.linear(

@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-# A row whose largest weight is smaller than this becomes all zeros with scale 1. The bound lies so
+# A row whose largest weight is smaller than this becomes all zeros with scale 1. The bound is so
 # far above the smallest normal float32 (2^-126) that neither a scale nor a rounded quotient can
 # depend on whether the CPU flushes subnormal numbers to zero.
 SMALLEST_ROW_MAXIMUM = np.float32(2.0**-100)
@@ -37,7 +37,7 @@ def dequantize_rows(
     scale: NDArray[np.float32],
     input_factor: NDArray[np.float32] | None = None,
 ) -> NDArray[np.float32]:
-    """Return the weights that quantised ones stand for.
+    """Return the float weights that quantised weights represent.
 
     Args:
         values: int8 [out, in].

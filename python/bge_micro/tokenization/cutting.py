@@ -1,17 +1,17 @@
-r"""Where a huge text may be cut so that its chunks' tokens are exactly the whole text's tokens.
+r"""Cut a huge text so that its chunks' tokens are exactly the whole text's tokens.
 
-A tokenizer reads the whole string before anyone can stop it, so a huge text is handed over in
-chunks. Two kinds of cut are safe when BertNormalizer, BertPreTokenizer and WordPiece do the work:
+A tokenizer always reads its whole string, so it gets a huge text in chunks. With BertNormalizer,
+BertPreTokenizer and WordPiece two kinds of cut are safe:
 
-1. After a space, \t, \n, \r or an ASCII punctuation mark, and, where the normalizer puts
-   ideographs between spaces, after an ideograph: a word has ended there, whatever follows.
-   The tokens of the text are those of both chunks, one after the other.
-2. Inside a word that is already longer than WordPiece looks at: it is one unknown token, whatever
+1. After a space, \t, \n, \r or an ASCII punctuation mark, and, if the normalizer puts ideographs
+   between spaces, after an ideograph: a word has ended there, whatever follows. The tokens of the
+   text are those of the first chunk, then those of the second.
+2. Inside a word that is already longer than WordPiece's limit: it is one unknown token, whatever
    follows. The next chunk starts so far before the cut that the rest of the word is unknown too;
    its first token repeats the one before the cut and is dropped.
 
-Other characters are not safe: \x0b, \x0c and \x85 look like blanks but the normalizer deletes
-them, joining what they stood between, and marks may attach to what comes before.
+Other characters are not safe: \x0b, \x0c and \x85 look like blanks, but the normalizer deletes
+them and joins the words on both sides, and marks may attach to the character before them.
 An added token such as [SEP] is never cut.
 """
 
@@ -97,8 +97,8 @@ class Cutter:
     def chunks(self, text: str, size: int) -> Iterator[tuple[str, int]]:
         """Yield (chunk, repeated): together, the chunks have the tokens of `text`.
 
-        Each chunk's tokens count without its first `repeated` ones. Only what is yielded is read,
-        so whoever has tokens enough just stops. A stretch without safe cuts is one chunk.
+        The first `repeated` tokens of a chunk do not count. Only the yielded part of the text is
+        read, so a caller that has enough tokens can stop. A part without safe cuts is one chunk.
 
         Args:
             text: The text.
@@ -119,13 +119,13 @@ class Cutter:
     def _next_chunk(self, text: str, start: int, position: int) -> tuple[str, int, int]:
         """Cut at the first safe place at or after `position`.
 
-        Between marks and blanks all places are tried, inside long words a few, at growing
-        distances. What is known to give no further tokens is skipped, because tokenizing it would
-        take a hundred times longer.
+        Every place between marks and blanks is tried; inside long words only a few, at growing
+        distances. Text that is known to give no further tokens is skipped, because tokenizing it
+        would take a hundred times longer.
 
         Returns:
-            The chunk from `start` on, where the next one starts, and how many of that one's first
-            tokens this one has given already.
+            The chunk that begins at `start`, the next chunk's start, and how many of the next
+            chunk's first tokens repeat this one's.
         """
         parts: list[str] = []
         stride = self._window

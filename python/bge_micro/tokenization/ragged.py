@@ -55,7 +55,7 @@ def ragged_ids(
         TypeError: A row is not an array of whole numbers.
         ValueError: A row is empty or too long, or holds an id that the model does not have.
     """
-    copies = [np.array(row) for row in rows]  # nobody changes them after the check
+    copies = [np.array(row) for row in rows]  # so that no thread changes them later
     for number, row in enumerate(copies):
         if row.ndim != 1 or row.dtype.kind not in "iu":
             raise TypeError(

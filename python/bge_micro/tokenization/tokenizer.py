@@ -162,8 +162,8 @@ class Tokenizer:
                     rests[row] = self._cutter.chunks(text, first_chunk)
                     starts[row], _ = next(rests[row], ("", 0))
         if prefix:
-            # Whether a cut is safe depends on the characters near it, so what stands at the other
-            # end of a first chunk changes nothing. Chunks have lost the text's first blanks.
+            # Whether a cut is safe depends on the characters near it, so the prefix before a first
+            # chunk changes nothing. The first blanks of the text have been removed.
             starts = [
                 f"{prefix} {start}" if text.startswith(tuple(BLANKS)) else prefix + start
                 for text, start in zip(texts, starts, strict=True)

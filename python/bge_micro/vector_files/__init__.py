@@ -32,7 +32,7 @@ def _parquet(layout: Layout) -> VectorFormat:
     return Parquet(layout)
 
 
-# By the ending of a file's name.
+# The format of each file name ending.
 FORMATS: dict[str, Callable[[Layout], VectorFormat]] = {
     "npy": Npy,
     "npz": Npz,

@@ -1,8 +1,8 @@
-"""How vectors become a file of each format.
+"""Write vectors in each format.
 
-Rows are appended to a partial file, so that a run which is broken off can go on where it stood; at
-the end the partial file either is the file (after its header has learnt the count), or the file is
-assembled from it.
+Rows are appended to a partial file, so that an interrupted run can be continued. At the end the
+partial file either becomes the file, after the number of rows is written into its header, or the
+file is assembled from it.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 @dataclass(frozen=True)
 class Layout:
-    """What the vectors of a file are.
+    """The kind of a file's vectors.
 
     Attributes:
         dtype: Of an element.
@@ -45,7 +45,7 @@ class Block:
 
 
 class VectorFormat:
-    """Raw rows, which is what most formats append.
+    """Raw rows, which most formats append.
 
     Attributes:
         assembled: Whether `assemble` makes the file, or the partial file becomes it.
@@ -60,29 +60,29 @@ class VectorFormat:
         self.layout = layout
 
     def begin(self, file: IO[bytes]) -> None:
-        """Write what stands before the rows of an empty file that can seek."""
+        """Write the header of an empty file that can seek."""
 
     def append(self, file: IO[bytes], block: Block) -> None:
         """Write rows at the file's end."""
         file.write(block.vectors.data)
 
     def finish(self, file: IO[bytes], count: int) -> None:
-        """Put the number of rows where it belongs."""
+        """Write the number of rows into the header."""
 
     def assemble(self, partial: IO[bytes], file: IO[bytes]) -> None:
-        """Make the file from a finished partial file, which stands at its begin."""
+        """Make the file from a finished partial file, whose position is at its start."""
         raise NotImplementedError
 
 
 class _WithHeader(VectorFormat):
-    """Rows behind a header of fixed length, which holds their number."""
+    """Rows after a header of fixed length, which has their number."""
 
     def begin(self, file: IO[bytes]) -> None:
-        """Write a header that says there are no rows: who finds the file is not misled."""
+        """Write a header with zero rows, so that an unfinished file misleads no reader."""
         self._write_header(file, 0)
 
     def finish(self, file: IO[bytes], count: int) -> None:
-        """Write the header once more."""
+        """Write the header again, with the number of rows."""
         file.seek(0)
         self._write_header(file, count)
 
@@ -104,7 +104,7 @@ class Npy(_WithHeader):
 
 
 class Npz(Npy):
-    """The arrays "embeddings" and "space_id". A member must be whole when an archive takes it."""
+    """The arrays "embeddings" and "space_id". An archive takes only complete members."""
 
     assembled = True
 
@@ -142,14 +142,14 @@ class Safetensors(_WithHeader):
 
 
 class Jsonl(VectorFormat):
-    """A JSON object a row: its index, perhaps its text, its vector."""
+    """One JSON object per row: its index, its text if wanted, its vector."""
 
     holds_text = True
 
     def append(self, file: IO[bytes], block: Block) -> None:
-        """Write rows and flush, so that who reads a pipe need not wait for more."""
-        # Nine digits give back every float32 bit by bit, in a third of json's time. With an
-        # exponent they are a float to every reader, also where they say a whole number or -0.
+        """Write rows and flush, so that the reader of a pipe gets them at once."""
+        # Nine digits restore every float32 exactly, and take a third of json's time. With an
+        # exponent every reader reads a float, also for whole numbers and -0.
         number = "%.8e" if block.vectors.dtype.kind == "f" else "%d"
         pattern = ", ".join([number] * block.vectors.shape[1])
         rows = zip(block.indices, block.texts, block.vectors.tolist(), strict=True)

@@ -11,12 +11,12 @@ from bge_micro.arrow import import_pyarrow, to_arrow
 from bge_micro.tokenization.cutting import replace_surrogates
 from bge_micro.vector_files.formats import Block, Layout, VectorFormat
 
-# Rows of a row group, which readers take as a whole: 25 MB of the model's float32 vectors.
+# Rows of a row group, which readers read at once: 25 MB of the model's float32 vectors.
 _GROUP_ROWS = 1 << 14
 
 
 class Parquet(VectorFormat):
-    """A Parquet file, whose space id stands in the schema's metadata as "space_id".
+    """A Parquet file; the schema's metadata has the space id as "space_id".
 
     Its writer keeps the index of all pages in memory until the end, so the partial file is a
     sequence of Arrow record batches.
@@ -50,7 +50,7 @@ class Parquet(VectorFormat):
         import_pyarrow()
         from pyarrow import parquet
 
-        # Vectors do not compress, and hardly two are equal.
+        # Vectors do not compress, and almost no two are equal.
         options = {"compression": {"index": "zstd", "text": "zstd"}, "use_dictionary": False}
         if not self.layout.with_text:
             options["compression"] = {"index": "zstd"}

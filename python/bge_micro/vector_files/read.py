@@ -1,4 +1,4 @@
-"""Read files of vectors that say of which space they are."""
+"""Read files of vectors that name their space."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 
 class VectorFileError(ValueError):
-    """A file of vectors is damaged, or does not say of which space its vectors are."""
+    """A file of vectors is damaged, or does not name the space of its vectors."""
 
 
 @dataclass(frozen=True)
@@ -29,7 +29,7 @@ def read_vectors(path: str | Path) -> SavedVectors:
 
     Raises:
         FileNotFoundError: There is no such file.
-        VectorFileError: It does not hold vectors and their space id.
+        VectorFileError: It does not contain vectors and their space id.
         ImportError: It is Parquet, and pyarrow is not installed.
     """
     path = Path(path)
