@@ -1,4 +1,4 @@
-"""Create, open, lock and publish one file; the permissions of what is new."""
+"""Create, open, lock and publish one file; permissions of new files."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def create_file(partial: Path, target: Path, *, shown: str | Path) -> IO[bytes]:
 
 
 def open_own(path: Path, *, shown: str | Path) -> IO[bytes]:
-    """Open a file of ours that is there, to read and write it.
+    """Open an existing file that we own, to read and write it.
 
     Raises:
         PermissionError: It is not a regular file, not ours, or has a second name.
@@ -51,12 +51,12 @@ def open_own(path: Path, *, shown: str | Path) -> IO[bytes]:
 
 
 def publish_file(file: IO[bytes], partial: Path, target: Path, *, shown: str | Path) -> None:
-    """Bring a file to the disk, close it, and have it take its target's name.
+    """Flush a file to the disk, close it, and rename it to its target.
 
     Args:
         file: The file, of `create_file` or `open_own`.
         partial: Its name now.
-        target: Its name from now on; what is there is replaced.
+        target: Its new name; an existing file is replaced.
         shown: What errors call it.
     """
     with naming(shown):
@@ -65,7 +65,7 @@ def publish_file(file: IO[bytes], partial: Path, target: Path, *, shown: str | P
         os.fsync(file.fileno())
         if WINDOWS:
             file.close()
-        os.replace(partial, target)  # still locked, so that nobody takes it for a leftover
+        os.replace(partial, target)  # still locked, so that no other writer removes it
         sync_folder(target.parent)
         file.close()
 
@@ -73,8 +73,8 @@ def publish_file(file: IO[bytes], partial: Path, target: Path, *, shown: str | P
 def copy_access(handle: int, target: Path, more: int = 0) -> None:
     """Give an open file or folder its target's mode, and `more`, and its group, if there is one.
 
-    Where the group cannot be given, a group of other people must not gain what it had: the file's
-    own group then has the permissions of everybody.
+    If the group cannot be set, the file's own group must not gain the permissions of the target's
+    group: it gets those of other users.
     """
     if WINDOWS or not target.exists():
         return
@@ -89,7 +89,7 @@ def copy_access(handle: int, target: Path, more: int = 0) -> None:
 
 
 def sync_folder(folder: Path) -> None:
-    """Bring the names that a folder holds to the disk, where the system can."""
+    """Flush the names in a folder to the disk, if the system can."""
     if WINDOWS:
         return
     try:
@@ -108,8 +108,8 @@ def sync_folder(folder: Path) -> None:
 def lock(file: IO[bytes], path: Path) -> bool:
     """Lock a file; return whether we have it now, and `path` still names it.
 
-    The lock goes with the process, however it ends. On Windows and on file systems without locks
-    the answer is yes.
+    The lock ends with the process, however it ends. On Windows and on file systems without locks
+    the result is True.
     """
     if not WINDOWS and not lock_handle(file.fileno()):
         return False
@@ -121,7 +121,7 @@ def lock(file: IO[bytes], path: Path) -> bool:
 
 
 def lock_handle(handle: int) -> bool:
-    """Lock an open file or folder, not on Windows; return whether nobody else has it."""
+    """Lock an open file or folder, not on Windows; return whether no other process has it."""
     import fcntl
 
     try:

@@ -1,4 +1,4 @@
-"""Names of what is written: targets behind links, partial names, and what errors call them."""
+"""Names of written files: targets of links, partial names, and names in errors."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _MOST_NAME_BYTES = 200
 
 
 def target_of(path: str | Path) -> Path:
-    """Return the file that is to be made or replaced: links are followed.
+    """Return the file to make or replace; links are followed.
 
     Raises:
         ValueError: It is a folder, pipe or device, which cannot be replaced, or its folder does not
@@ -53,7 +53,7 @@ def followed(path: str | Path) -> Path:
 
 
 def partial_path(target: Path, ending: str = PARTIAL) -> Path:
-    """Return a name beside a target that nobody can guess, with an ending that says what it is."""
+    """Return a name beside a target that cannot be guessed; its ending says what it is."""
     return target.with_name(f".{_label(target)}.{secrets.token_hex(8)}.{ending}")
 
 
@@ -63,12 +63,12 @@ def _label(target: Path) -> str:
 
 
 def find_own(target: Path, ending: str = PARTIAL) -> list[Path]:
-    """Return what runs of this user have left beside a target, under names of `partial_path`."""
+    """Return the partial files beside a target that runs of this user have left."""
     pattern = re.compile(rf"\.{re.escape(_label(target))}\.[0-9a-f]{{16}}\.{ending}")
     found = []
     for entry in os.scandir(target.parent):
         if pattern.fullmatch(entry.name):
-            with suppress(OSError):  # it may be gone
+            with suppress(OSError):  # it may have been removed
                 if is_own(entry.stat(follow_symlinks=False)):
                     found.append(Path(entry.path))
     return sorted(found)

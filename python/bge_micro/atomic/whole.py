@@ -28,16 +28,16 @@ from bge_micro.atomic.names import (
     target_of,
 )
 
-# Between its creation and its lock a partial file looks like one that a killed writer has left.
+# Before it is locked, a new partial file looks like the file of a killed writer.
 _LEFTOVER_SECONDS = 10.0
 
 
 @contextmanager
 def atomic_file(path: str | Path) -> Iterator[IO[bytes]]:
-    """Give an empty file to write and read; when the body is done it takes its name.
+    """Yield an empty file to write and read; after the body it gets its name.
 
-    A file that is there is replaced then; if the body fails it stays as it was. Errors of writing
-    name `path`.
+    An existing file is replaced then; if the body fails, it stays as it was. Errors of writing name
+    `path`.
 
     Args:
         path: The file to make or replace; a symbolic link means the file that it points to.
@@ -62,15 +62,15 @@ def atomic_file(path: str | Path) -> Iterator[IO[bytes]]:
 
 @contextmanager
 def atomic_folder(path: str | Path) -> Iterator[Path]:
-    """Give an empty folder to fill; when the body is done it takes its name, with all it holds.
+    """Yield an empty folder to fill; after the body it gets its name, with all its files.
 
     If the body fails, nothing is left. Errors name `path`, or the file in it.
 
     Args:
-        path: The folder to make; folders above it are made too. An empty folder may be there.
+        path: The folder to make, with the folders above it. It may exist if it is empty.
 
     Raises:
-        FileExistsError: Something else is there, before or after the body has run.
+        FileExistsError: It exists and is not an empty folder, before or after the body.
         OSError: It cannot be written.
     """
     target = followed(path)
@@ -130,7 +130,7 @@ def _rename_folder(partial: Path, target: Path, shown: str | Path) -> None:
 
 
 def _remove_leftovers(target: Path) -> None:
-    """Remove what killed writers of a target have left; not what a living one holds."""
+    """Remove the partial files of killed writers of a target, not those of running ones."""
     if WINDOWS:  # which has no lock that tells the two apart
         return
     with suppress(OSError):  # a folder that cannot be listed is no reason not to write

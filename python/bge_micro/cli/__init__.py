@@ -1,7 +1,7 @@
-"""The command line, ``bge-micro``. Subcommands import what is heavy when they run, so help is fast.
+"""The command line, ``bge-micro``. Subcommands import heavy modules when they run, so help is fast.
 
-Exit codes: 0 it worked; 1 it failed; 2 the command line makes no sense; 130 Ctrl-C; 141 the reader
-of our output went away, as for programs that SIGPIPE ends.
+Exit codes: 0 success; 1 failure; 2 wrong command line; 130 Ctrl-C; 141 the reader of our output has
+closed it, as for programs that SIGPIPE ends.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         try:
             sys.stdout.flush()
         except OSError as error:
-            # The interpreter flushes once more when it exits, and would complain on its own.
+            # The interpreter flushes again when it exits, and would report the error a second time.
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             code = code or _code_of(error)
     except KeyboardInterrupt:
@@ -49,7 +49,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _obey_sigterm() -> None:
-    """End at SIGTERM as a container's first process, too; Linux lets only handlers see it there."""
+    """End at SIGTERM also as a container's first process, where Linux ignores it by default."""
     if os.getpid() == 1 and threading.current_thread() is threading.main_thread():
         signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
 
@@ -104,7 +104,7 @@ def _run(argv: Sequence[str] | None) -> int:
 
 
 def _code_of(error: Exception) -> int:
-    """Return the exit code of an error, after saying on stderr what it was."""
+    """Write an error to stderr, and return its exit code."""
     if isinstance(error, BrokenPipeError):
         return _PIPE_CLOSED
     if isinstance(error, OSError) and error.strerror:

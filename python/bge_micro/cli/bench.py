@@ -1,4 +1,4 @@
-"""``bge-micro bench``: how fast it is here, with all that the figures depend on."""
+"""``bge-micro bench``: the speed on this machine, and everything that it depends on."""
 
 from __future__ import annotations
 
@@ -101,7 +101,7 @@ def _provenance(model: Any) -> dict[str, Any]:
 
 
 def _cpu_name() -> str:
-    """Return the CPU's name, as well as the system knows it."""
+    """Return the CPU's name, as the system gives it."""
     try:
         for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
             if line.startswith("model name"):

@@ -20,7 +20,7 @@ _REINSTALL = "the installation is damaged: install bge-micro again"
 
 @dataclass(frozen=True)
 class Check:
-    """What was checked, whether it is as it should be, and what was found."""
+    """One check: its subject, whether it passed, and what was found."""
 
     name: str
     ok: bool

@@ -53,14 +53,14 @@ def encode_blocks(
     truncated: Truncated | None = None,
     **options: Any,
 ) -> Iterator[tuple[list[Row], NDArray[Any]]]:
-    """Yield blocks of rows with their vectors; afterwards say on stderr what was lost.
+    """Yield blocks of rows with their vectors; afterwards report truncated texts on stderr.
 
     Args:
         model: The model.
         texts: The rows.
         arguments: As made by the options of `parser.add_text_options`.
         blocks: The blocks of `texts` that are to be encoded; None for all.
-        truncated: Account of texts that are too long, to be carried on.
+        truncated: Counts texts that are too long; a resumed run goes on with its counts.
         **options: For `SentenceTransformer.plan`.
 
     Raises:
@@ -96,7 +96,7 @@ def _describe(model: SentenceTransformer, texts: TextInput, found: Truncated) ->
 
 
 def warn(message: str) -> None:
-    """Say something on stderr."""
+    """Write a message to stderr."""
     print(f"bge-micro: warning: {message}", file=sys.stderr)
 
 

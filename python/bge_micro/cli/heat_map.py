@@ -54,7 +54,7 @@ def write_heat_map(path: str, scores: NDArray[np.float32], texts: Sequence[str],
         axes.set_xticks(range(len(texts)), labels, rotation=90, parse_math=False)
         axes.set_yticks(range(len(texts)), labels, parse_math=False)
     with warnings.catch_warnings():
-        # A letter that the font lacks is drawn as a box, which is to be seen.
+        # A letter that the font lacks is drawn as a box; no warning is needed.
         warnings.filterwarnings("ignore", "Glyph .* missing", UserWarning)
         with atomic_file(path) as file:
             figure.savefig(file, format=_kind(path))

@@ -1,4 +1,4 @@
-"""Refuse an output that is one of the command's own inputs, by whatever name or link."""
+"""Refuse an output that is one of the command's own inputs, under any name or link."""
 
 from __future__ import annotations
 

@@ -11,7 +11,7 @@ INPUT_FORMATS = ("auto", "text", "jsonl", "csv", "tsv", "parquet")
 
 
 class UsageError(Exception):
-    """The command line makes no sense; the message says why and what to do."""
+    """The command line is wrong; the message says why and what to do."""
 
 
 class Parser(argparse.ArgumentParser):
@@ -103,7 +103,7 @@ def add_text_options(parser: argparse.ArgumentParser, texts: str = "TEXT") -> No
 
 
 def positive(text: str) -> int:
-    """Return the positive integer that an argument spells."""
+    """Parse an argument as a positive integer."""
     if not text.isdecimal() or int(text) == 0:
         raise argparse.ArgumentTypeError(f"{text!r} is not a positive whole number")
     return int(text)

@@ -1,13 +1,14 @@
-"""An output file that appears whole or not at all, and whose making can be broken off and resumed.
+"""An output file that appears whole or not at all, and whose making can be interrupted and resumed.
 
 Until it is complete there are two files beside the file NAME, both with its permissions and under
-a random TOKEN: `.NAME.TOKEN.unfinished`, the rows so far, and `.NAME.TOKEN.journal`, which says
-which of them are sound. The journal's first line names what is being made; then every two seconds
-comes a line with the rows done, the bytes they take and a digest of the rows. The rows are on the
-disk before the journal counts them, so the last whole line of the journal is true whenever a run
-ends, by kill -9 or a loss of power. A resumed run finds the two files by listing the folder, takes
-them only if they belong to this user (`atomic.find_own`), cuts the unfinished file to what the
-journal counts, reads the same rows of its input again, checks them against the digest, and goes on.
+a random TOKEN: `.NAME.TOKEN.unfinished` with the rows so far, and `.NAME.TOKEN.journal`, which says
+how many of them are complete. The journal's first line names the work; then every two seconds a
+line gives the rows done, their bytes and a digest of the rows. The rows are flushed to the disk
+before the journal counts them, so the last whole line of the journal is true at any end of a run,
+also after kill -9 or a power failure. A resumed run finds the two files by listing the folder, and
+uses them only if they belong to this user (`atomic.find_own`). It cuts the unfinished file to the
+rows that the journal counts, reads the same rows of its input again, compares them with the digest,
+and continues.
 """
 
 from __future__ import annotations
@@ -43,7 +44,7 @@ _UNFINISHED, _JOURNAL = "unfinished", "journal"
 
 @dataclass(frozen=True)
 class Done:
-    """What is done: a line of the journal.
+    """The rows done so far: a line of the journal.
 
     Attributes:
         rows: Rows read and written.
@@ -91,11 +92,11 @@ class PartialFile:
     def open(self, *, resume: bool) -> None:
         """Open it, locked against other runs; at its end if there is something to resume.
 
-        Wherever this is broken off, what could be resumed before can be resumed still.
+        If this is interrupted at any point, an earlier run can still be resumed.
 
         Raises:
-            ValueError: What was left unfinished is not what is to be made now, or another process
-                is at work on it.
+            ValueError: The unfinished file is of other work than this, or another process works
+                on it.
             OSError: It cannot be written.
         """
         found = find_own(self._target, _UNFINISHED)
@@ -155,10 +156,10 @@ class PartialFile:
                 )
 
     def skip_done(self, blocks: Iterator[list[Row]]) -> None:
-        """Read what is done already, and see that it is what was read then.
+        """Read the rows that are done, and check that they are the same as in the earlier run.
 
         Raises:
-            ValueError: It is not.
+            ValueError: They are not.
         """
         digest, rows = "", 0
         while rows < self.done.rows:
@@ -173,7 +174,7 @@ class PartialFile:
             )
 
     def note(self, block: Sequence[Row], truncated: int) -> None:
-        """Take account of a block that has been appended to the file."""
+        """Record a block that has been appended to the file."""
         self.done = Done(
             self.done.rows + len(block),
             self.file.tell(),
@@ -207,7 +208,8 @@ class PartialFile:
         if not self._partial.exists():  # it had just been published, or not yet been created
             self.resumed = False
         if self.resumed and self._opened:
-            # A full disk may refuse this, a file be closed: then the line before stays the last.
+            # A full disk may refuse this, or the file may be closed: then the previous line is the
+            # last.
             with suppress(OSError, ValueError):
                 self._write_note()
         with suppress(OSError):

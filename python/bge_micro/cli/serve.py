@@ -151,7 +151,7 @@ def _names(model: str | None) -> list[str]:
 
 
 def _port(text: str) -> int:
-    """Return the port that an argument spells."""
+    """Parse an argument as a port."""
     if not text.isdecimal() or int(text) > 65535:
         raise argparse.ArgumentTypeError(f"{text!r} is not a port, expected 0 to 65535")
     return int(text)

@@ -12,7 +12,7 @@ FoundRow = tuple[int, str, "str | None"]
 
 DELIMITERS = {"csv": ",", "tsv": "\t"}
 
-# Python's own limit of 131,072 characters a field is there for no reason but caution.
+# Python's limit of 131,072 characters per field is only a precaution.
 _FIELD_LIMIT = 2**31 - 1
 
 # Rows of Parquet that are decoded together.
@@ -25,7 +25,7 @@ def csv_rows(file: IO[str], name: str, delimiter: str, field: str) -> Iterator[F
     Args:
         file: Opened with newline="", encoding="utf-8-sig" and errors="surrogateescape".
         name: What people call the file.
-        delimiter: What stands between fields.
+        delimiter: The character between fields.
         field: The column's name in the header.
 
     Raises:
@@ -63,7 +63,7 @@ def _checked(text: str) -> tuple[str, str | None]:
 
 
 def count_csv_records(file: IO[str], delimiter: str) -> int:
-    """Count the records after the header, and go back to the begin."""
+    """Count the records after the header, and seek to the start again."""
     csv.field_size_limit(_FIELD_LIMIT)
     count = sum(1 for record in csv.reader(file, delimiter=delimiter) if record)
     file.seek(0)
@@ -76,7 +76,7 @@ def open_parquet(path: str, field: str) -> Iterator[tuple[Iterator[FoundRow], in
 
     Raises:
         ImportError: pyarrow is not installed.
-        ValueError: The file is no Parquet, or has no such column, or it holds no strings.
+        ValueError: The file is not Parquet, or has no such column, or that has no strings.
     """
     from bge_micro.arrow import import_pyarrow
 

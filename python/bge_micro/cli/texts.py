@@ -23,7 +23,7 @@ _FORMATS = {
     ".parquet": "parquet",
 }
 
-# A block ends after so many characters, however few texts that are, to keep memory bounded.
+# A block ends after this many characters, even with few texts, to bound memory.
 _MOST_CHARACTERS = 1 << 23
 
 _UTF8_MARK = b"\xef\xbb\xbf"
@@ -50,12 +50,12 @@ class TextInput:
     Attributes:
         name: What people call the input.
         unit: What a place counts: "line", "row" or "argument".
-        total: How many rows there are; 0 where nobody knows before the end.
+        total: The number of rows; 0 if it is unknown before the end.
         bad: How many rows were replaced or skipped so far.
     """
 
     def __init__(self, rows: Iterable[FoundRow], name: str, unit: str, errors: str) -> None:
-        """Take rows as (place, text, fault), the fault None for a good one."""
+        """Take rows as (place, text, fault); the fault of a good row is None."""
         self._rows = rows
         self.name = name
         self.unit = unit
@@ -123,13 +123,13 @@ def open_text_file(path: str, arguments: argparse.Namespace) -> Iterator[TextInp
     """Open a file of texts, as the options of `parser.add_text_options` describe it.
 
     Raises:
-        UsageError: Its name does not tell its format, or this has no fields.
+        UsageError: Its name does not give its format, or this format has no fields.
         OSError: It cannot be opened.
         ValueError: It has no such column.
     """
     kind, errors = input_format(path, arguments.input_format), arguments.errors
     field = _field(kind, arguments)
-    # Only worth a pass over the file where somebody sees the progress.
+    # Counting needs a pass over the file, which is useful only for a visible progress bar.
     shown = sys.stderr.isatty()
     if kind == "parquet":
         with open_parquet(path, field) as (rows, total):
@@ -236,7 +236,7 @@ def _line_rows(lines: Iterable[bytes], is_jsonl: bool, field: str) -> Iterator[F
 
 
 def _decode(line: bytes) -> tuple[str, str | None]:
-    """Return the text and what is wrong with it."""
+    """Return the text and its fault, if it has one."""
     try:
         return line.decode("utf-8"), None
     except UnicodeDecodeError as error:
@@ -245,7 +245,7 @@ def _decode(line: bytes) -> tuple[str, str | None]:
 
 
 def _text_of_json(line: str, field: str) -> tuple[str, str | None]:
-    """Return the text that a line of JSONL holds and what is wrong with it."""
+    """Return the text in a line of JSONL and its fault, if it has one."""
     try:
         value: Any = json.loads(line)
     except (ValueError, RecursionError) as error:

@@ -1,11 +1,11 @@
 """Float weights to int8 with one scale per output channel, and back.
 
-Rounding alone loses most where a few input features are far larger than the rest: they set the
+Rounding alone loses most if a few input features are far larger than the rest, because they set the
 scale of a whole token. Smoothing moves a part of their size into the weights (`smoothing`). With
-texts to calibrate by, weights are then rounded one input feature after the other, each taking over
-the error of those before it as far as the texts' inputs make up for it (`second_order`).
+calibration texts, weights are then rounded one input feature after the other, and each compensates
+for the errors of those before it, as far as the texts' inputs allow (`second_order`).
 
-The result is the same to the bit on every CPU: activations come from the core, and all else is
+The result has the same bits on every CPU: the core computes activations, and the rest is
 elementwise arithmetic in a fixed order (`ordered`).
 """
 

@@ -1,6 +1,7 @@
-"""The float32 encoder in single steps, by the core's kernels: what each linear layer gets to see.
+"""The float32 encoder in single steps, with the core's kernels: the inputs of each linear layer.
 
-Rows are the tokens of all texts, end to end. The kernels give the same bits on every CPU.
+Rows are the tokens of all texts, one text after the other. The kernels give the same bits on every
+CPU.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Linear algebra whose every sum has a fixed order, so that its bits are the same on every CPU.
 
-NumPy's own products and sums are not: BLAS and the length of vectors decide their order. Here an
-element sees one multiplication and one subtraction after the other, as separate elementwise
-operations, which IEEE 754 fixes; tiles only decide when an element's turn comes, not what is done.
+NumPy's products and sums do not: BLAS and the length of vectors decide their order. Here each
+element gets one multiplication and one subtraction after the other, as separate elementwise
+operations, whose results IEEE 754 defines; tiles decide only when an element is computed, not how.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from bge_micro import _core
 
 Doubles = NDArray[np.float64]
 
-# Columns that are worked on together before the rest takes their contribution.
+# Columns that are computed together before their contribution is subtracted from the rest.
 BLOCK = 64
 # Rows and columns of a tile: three tiles of float64 stay in an L2 cache of 512 KB.
 _TILE = 144

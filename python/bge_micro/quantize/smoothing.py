@@ -1,4 +1,4 @@
-"""A factor per input feature, which evens inputs out and leaves the product what it was."""
+"""A factor per input feature, which makes inputs more even and does not change the product."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 Floats = NDArray[np.float32]
 
-# Features that the texts leave (almost) untouched, and factors of no use, stay at the bounds.
+# The bounds of factors: for features that are (almost) zero in the texts, and useless factors.
 _SMALLEST, _LARGEST = np.float32(2.0**-10), np.float32(2.0**10)
 
 
@@ -18,9 +18,9 @@ def smoothing_factor(
 ) -> Floats:
     """Return what to multiply each input feature by before it is quantised.
 
-    With the factor sqrt(largest weight / largest input), both come to the same largest magnitude,
-    the geometric mean of what they had: half of the difference goes either way (alpha 0.5 in the
-    literature). Only largest values, divisions and square roots: the same bits everywhere.
+    With the factor sqrt(largest weight / largest input), both get the same largest magnitude, the
+    geometric mean of the two: each takes half of the difference (alpha 0.5 in the literature). Only
+    largest values, divisions and square roots are used, so the bits are the same everywhere.
 
     Args:
         input_peaks: The largest magnitude of each input feature, [in].

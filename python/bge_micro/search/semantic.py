@@ -1,4 +1,4 @@
-"""What `sentence_transformers.util` has for searching and grouping, over `top_k`."""
+"""The search and grouping functions of `sentence_transformers.util`, made with `top_k`."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from bge_micro.search.top_k import top_k as find
 if TYPE_CHECKING:
     from bge_micro.model import SentenceTransformer
 
-# Vectors that look for their like together: bounds the memory for what they find.
+# Vectors whose neighbours are searched in one call: this bounds the memory of the results.
 _CHUNK_ROWS = 1024
 
 _METRIC_OF = {"cosine": "cosine", "cos_sim": "cosine", "dot": "dot", "dot_score": "dot"}
@@ -184,7 +184,7 @@ def community_detection(
         embeddings: (n, columns).
         threshold: The least cosine.
         min_community_size: Groups with fewer vectors are left out.
-        batch_size: Vectors that look for their like together.
+        batch_size: Vectors whose neighbours are searched in one call.
         precision: As for `bge_micro.search.top_k`.
         threads: The most threads to use.
 
@@ -203,7 +203,8 @@ def community_detection(
             found = find(vectors[rows], vectors, k, precision=precision, threads=threads)
             alike = found.scores >= threshold
             large = alike[:, least - 1]
-            # A row whose last find is still alike may have more of them: it looks further.
+            # If a row's last neighbour is still above the threshold, there may be more: search
+            # again.
             whole = large & ~alike[:, -1] if k < count else large
             groups += [found.indices[i][alike[i]].tolist() for i in np.flatnonzero(whole)]
             rows, k = rows[large & ~whole], min(4 * k, count)
@@ -211,7 +212,7 @@ def community_detection(
 
 
 def _without_overlaps(groups: list[list[int]], least: int) -> list[list[int]]:
-    # Of groups of a size, that of the lower central row goes first.
+    # Of groups of equal size, that with the lower central row comes first.
     groups.sort(key=lambda group: (-len(group), group[0]))
     taken: set[int] = set()
     result = []

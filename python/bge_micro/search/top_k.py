@@ -22,11 +22,11 @@ _ELEMENTS = {name: name for name in ("float32", "int8", "uint8")} | {
 
 
 class TopK(NamedTuple):
-    """What was found, best first; of equal scores the lower row comes first.
+    """The rows found, best first; if scores are equal, the lower row comes first.
 
     Attributes:
         indices: int64, (queries, k): numbers of rows; (k,) for a single query.
-        scores: Of the same shape: float32; int32 for dot products of int8, uint8 and binary.
+        scores: The same shape: float32; int32 for dot products of int8, uint8 and binary.
     """
 
     indices: NDArray[np.int64]
@@ -45,14 +45,15 @@ def top_k(
     """Find the k best rows of a corpus for each query.
 
     Every score is computed, in a fixed order, so that the result is the same to the last bit with
-    any number of threads on every CPU. The corpus is read where it lies, also from a memory map.
+    any number of threads on every CPU. The corpus is not copied; it may be a memory map.
 
     Args:
         queries: (n, columns), or one vector, (columns,).
         corpus: (rows, columns), as `encode` gives it in the same precision.
         k: How many rows to find; all if there are fewer.
-        metric: "cosine" or "dot". Bits stand for +1 and -1: of d bits of which h differ, "dot" is
-            d - 2h, "cosine" that by d. What `truncate_dim` leaves unused of a byte counts as equal.
+        metric: "cosine" or "dot". Bits mean +1 and -1: if h of d bits differ, "dot" is d - 2h, and
+            "cosine" is "dot" divided by d. Bits of a byte that `truncate_dim` leaves unused count
+            as equal.
         precision: Of both: "float32", "int8", "uint8", "binary" or "ubinary"; None takes it from
             the corpus's dtype, which cannot tell binary from int8.
         threads: The most threads to use; None for what the process may use.

@@ -1,8 +1,8 @@
-"""Around every request: who may ask, and the line and the numbers that are kept of it.
+"""Admission of requests, and the log line and metrics of each.
 
-A browser lets any page send requests to this machine. It tells the page the answers only if the
-server allows the page's origin; and a page whose name its owner makes point here (DNS rebinding)
-counts as of the same origin, but gives itself away by the Host header.
+A browser lets any page send requests to this machine. It gives the page the answers only if the
+server allows the page's origin. The owner of a page can make its name point to this machine (DNS
+rebinding): then the page has the same origin, but the Host header has its name.
 """
 
 from __future__ import annotations
@@ -34,12 +34,12 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Admission:
-    """Who may ask.
+    """Which requests are admitted.
 
     Attributes:
-        api_key: What clients must send; None lets everybody in.
-        hosts: The names that the Host header may have beside IP addresses; None allows all.
-        origins: The origins whose pages may read answers in a browser; "*" stands for all.
+        api_key: The key that clients must send; None admits all.
+        hosts: The names that the Host header may have besides IP addresses; None allows all.
+        origins: The origins whose pages may read answers in a browser; "*" means all.
     """
 
     api_key: str | None = None
@@ -58,7 +58,7 @@ class Admission:
         if public or self.api_key is None:
             return
         scheme, _, given = request.headers.get("authorization", "").partition(" ")
-        # In constant time: how long it takes does not tell how much of a guess was right.
+        # In constant time, so that the time does not reveal how much of a guess is right.
         right = hmac.compare_digest(given.strip().encode(), self.api_key.encode())
         if scheme.lower() != "bearer" or not right:
             raise UnauthorizedError(
@@ -103,7 +103,7 @@ def _is_address(name: str) -> bool:
     try:
         ipaddress.ip_address(name.removeprefix("[").removesuffix("]"))
     except ValueError:
-        return not name  # HTTP/1.0 has no Host header, and no browser speaks it
+        return not name  # HTTP/1.0 has no Host header, and no browser uses it
     return True
 
 

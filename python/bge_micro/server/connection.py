@@ -1,8 +1,8 @@
-"""A connection, guarded against clients that never come to an end, and told of those that leave.
+"""A connection with limits for clients that never finish, which notices clients that leave.
 
-uvicorn waits without limit for a request's head and for a client that does not read its answer:
-descriptors and memory would be a client's for as long as it likes. Bodies have limits of their own,
-see body.py; what is parsed has those of parsing.py.
+uvicorn waits without limit for a request's head and for a client that does not read its answer, so
+a client could keep descriptors and memory for any time. body.py has the limits of bodies,
+parsing.py those of what is parsed.
 """
 
 from __future__ import annotations
@@ -94,7 +94,7 @@ class Connection(ParsingProtocol):
         self._until_read.start(self.limits.answer_seconds)
 
     def on_response_complete(self) -> None:
-        """Go on with what the client has sent meanwhile."""
+        """Continue with the bytes that the client has sent since then."""
         self._cycles.popleft()
         self.held.heads.release(self)
         super().on_response_complete()

@@ -1,8 +1,8 @@
-"""The thread that encodes: whenever it is free it takes what has arrived, all of it together.
+"""The thread that encodes: when it is free, it takes all requests that have arrived as one batch.
 
-There is no timer: a request that comes alone starts at once, and those that come while the engine
-is busy make up the next batch. The rows of a request do not depend on the others in the batch, not
-even in their last bit.
+There is no timer: a single request starts at once, and requests that arrive while the engine is
+busy become the next batch. A request's vectors do not depend on the others in the batch, not even
+in their last bit.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ from bge_micro.server.tokens import check_ids
 # Characters of a turn: some 4,000 tokens, which is more than a batch needs to be as fast as it
 # gets, and takes some 0.2 s on two cores, for which a request may have to wait.
 _TURN_CHARACTERS = 1 << 14
-# What a text of any length counts for: more characters than are read of it.
+# A longer text counts as this many characters: more than are read of it.
 _MOST_CHARACTERS = 1 << 12
 # What a token id counts for.
 _ID_CHARACTERS = 4
@@ -43,7 +43,7 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Embedded:
-    """What became of a request's rows.
+    """The results of a request's rows.
 
     Attributes:
         vectors: float32, shape (n, dimensions).
@@ -116,7 +116,7 @@ class EngineThread:
 
     @property
     def alive(self) -> bool:
-        """Whether rows are taken and encoded."""
+        """Whether the thread accepts and encodes rows."""
         return self._thread.is_alive() and not self._stopping
 
     def start(self) -> None:
@@ -151,7 +151,7 @@ class EngineThread:
         with self._arrival:
             if not self.alive:
                 raise UnavailableError("the server is about to stop")
-            # A lone request is served whatever its size, which has a limit of its own.
+            # A lone request is served whatever its size, which has another limit.
             if self._texts and self._texts + len(rows) > self._queue_texts:
                 raise OverloadedError(
                     f"{self._texts} texts are waiting; try again", headers=TRY_AGAIN
@@ -176,10 +176,10 @@ class EngineThread:
             self._finish([job for job, _ in turn])
 
     def _next_turn(self) -> list[tuple[_Job, slice]]:
-        """Wait for work, and share a turn out; nothing means that it is time to end.
+        """Wait for work, and divide a turn among requests; an empty result means to end.
 
-        The oldest request has half of the turn, so that it gets done; then come the smallest, so
-        that a single text does not wait for somebody's thousands.
+        The oldest request gets half of the turn, so that it is finished; the rest goes to the
+        smallest ones, so that a single text does not wait for another client's thousands.
         """
         with self._arrival:
             while not self._drop_cancelled() and not self._stopping:
@@ -196,7 +196,7 @@ class EngineThread:
         return turn
 
     def _drop_cancelled(self) -> list[_Job]:
-        """Forget requests that nobody waits for, as when a shutdown takes too long."""
+        """Drop requests whose clients no longer wait, as when a shutdown takes too long."""
         for job in [job for job in self._waiting if job.answer.cancelled()]:
             self._waiting.remove(job)
             self._texts -= len(job.rows)
@@ -254,7 +254,7 @@ class EngineThread:
 
 def _answer(jobs: list[_Job]) -> None:
     for job in jobs:
-        if job.answer.done():  # cancelled: nobody waits any more
+        if job.answer.done():  # cancelled: its client no longer waits
             continue
         if job.error:
             job.answer.set_exception(job.error)

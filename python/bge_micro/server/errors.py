@@ -1,4 +1,4 @@
-"""What goes wrong with a request, and how the two interfaces say so. No text is ever quoted."""
+"""Errors of requests, in the forms of the two interfaces. No text is ever quoted."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class RequestError(Exception):
         param: str | None = None,
         headers: Mapping[str, str] | None = None,
     ) -> None:
-        """Say what is wrong.
+        """Describe the error.
 
         Args:
             message: For people. It may name fields and rows, but not quote them.
@@ -43,7 +43,7 @@ class RequestError(Exception):
 
 
 class InputError(RequestError):
-    """A field with a value that makes no sense: 400 as OpenAI says it, 422 as TEI does."""
+    """A field with a wrong value: status 400 in OpenAI's interface, 422 in TEI's."""
 
 
 class UnknownModelError(RequestError):

@@ -36,7 +36,7 @@ class Fields:
             values: The parsed JSON.
             known: The fields that have a meaning. An unknown one is an error, because a request
                 that asks for something else should not get vectors without it.
-            path: Where the object stands, such as "inputs.".
+            path: The object's place, such as "inputs.".
         """
         place = path.removesuffix(".") or "the body"
         if not isinstance(values, dict):

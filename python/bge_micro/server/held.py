@@ -1,4 +1,4 @@
-"""What clients make the server hold in memory, all of them together, and the limits to it."""
+"""The memory that the server holds for all clients together, and its limits."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from bge_micro.server.limits import Limits
 
 
 class Held:
-    """Bytes that are held for somebody, each under a key of its own.
+    """Bytes that are held for clients, each under its own key.
 
-    What is small is free: its sum is bounded by the number of connections, and so a few clients
-    with much to hold cannot keep the others out.
+    Small amounts do not count: the number of connections bounds their sum, so a few clients with
+    large amounts cannot keep the others out.
     """
 
     def __init__(self, most: int, free: int) -> None:

@@ -1,7 +1,7 @@
 """JSON from bytes, whose cost is bounded before it is parsed.
 
-A megabyte of `[[],[],...` becomes 20 MB of Python objects, and Python's garbage collector goes
-through them again and again. So what is no request anyway is counted first and refused.
+A megabyte of `[[],[],...` becomes 20 MB of Python objects, and Python's garbage collector visits
+them again and again. So values are counted first, and a body that cannot be a request is refused.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import orjson
 
 from bge_micro.server.errors import RequestError
 
-# More strings and fields than any request has beside its texts, and still few to parse.
+# More strings and fields than any request has besides its texts, but few to parse.
 _SPARE = 1 << 14
 _SPARE_CONTAINERS = 64
 # Bytes of a number as a Python object, with its place in a list.
@@ -44,7 +44,7 @@ class JsonLimits:
         Raises:
             RequestError: There are more strings, lists, objects or numbers than a request can have.
         """
-        # Most bodies are within the limits even when all that stands in texts is counted, too.
+        # Most bodies are within the limits even if the characters inside texts are counted too.
         if self._allow(body):
             return
         # Both replacements keep what is outside of strings, where there is no backslash.

@@ -1,7 +1,7 @@
 """Log lines: one JSON object each, on standard error, and never a text of a request in them.
 
-Who reads standard error may stop doing so. A pipe that is full would stop the server, too, so lines
-for which there is no room are dropped, and a line says how many.
+The reader of standard error may stop reading. A full pipe would then stop the server too, so lines
+without room are dropped, and a later line gives their number.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ from typing import Any
 
 import orjson
 
-# uvicorn tells here when requests are no HTTP, and little else that is not told by `run`; asyncio,
-# when no descriptor is left.
+# uvicorn logs here requests that are not HTTP, and little else that `run` does not log; asyncio
+# logs when no descriptor is left.
 _OTHERS = ("uvicorn.error", "asyncio")
 
 
@@ -45,7 +45,7 @@ class PatientHandler(logging.Handler):
     _PIECE = getattr(select, "PIPE_BUF", 512)
 
     def __init__(self, file: int) -> None:
-        """Write to a file descriptor. It stays as it is: others who share it may want to wait."""
+        """Write to a file descriptor, whose mode stays: other processes may share it and wait."""
         super().__init__()
         self._file = file
         self._poll = select.poll()
@@ -73,7 +73,7 @@ class PatientHandler(logging.Handler):
             while self._waiting and self._poll.poll(0):
                 size = os.write(self._file, self._waiting[: self._PIECE])
                 self._waiting = self._waiting[size:]
-        except OSError:  # a full disk, or a pipe that nobody can read any more
+        except OSError:  # a full disk, or a pipe without a reader
             self._waiting = b""
             self._dropped += 1
 

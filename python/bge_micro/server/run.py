@@ -20,8 +20,8 @@ from bge_micro.server.service import Service
 
 # How long a shutdown waits for clients that are slow to read their answers.
 _SHUTDOWN_SECONDS = 60
-# How long the engine's thread may hold the interpreter while the event loop wants it. Python's
-# own 5 ms would be longer than most requests take.
+# How long the engine's thread may hold the interpreter while the event loop waits for it. Python's
+# default of 5 ms would be longer than most requests.
 _SWITCH_SECONDS = 0.0005
 
 _log = logging.getLogger(__name__)
@@ -84,7 +84,7 @@ def run_server(service: Service, address: Address, admission: Admission, log_lev
     listener = address.listen()
     start_logging(log_level)
     sys.setswitchinterval(_SWITCH_SECONDS)
-    # uvicorn finishes its work at a signal, and then raises it again for whom it was before.
+    # At a signal uvicorn finishes its work, then raises the signal again for the earlier handler.
     signal.signal(signal.SIGTERM, _exit)
     try:
         _Server(configure(service, admission), service.model.names[0]).run(sockets=[listener])

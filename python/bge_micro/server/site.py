@@ -1,4 +1,4 @@
-"""What is neither OpenAI's nor TEI's: the page, health, metrics and the interface's description."""
+"""Routes of this server only: the page, health, metrics and the interface's description."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def page_file(name: str, content_type: str) -> Callable[[Service, Request], Awai
 
 
 async def health(service: Service, request: Request) -> Response:
-    """GET /health: 200 as long as texts are taken and encoded."""
+    """GET /health: 200 as long as texts are accepted and encoded."""
     if not service.engine.alive:
         raise UnavailableError("the engine has stopped")
     return json_response({"status": "ok"})

@@ -65,7 +65,7 @@ def busy(folder: Path) -> BlockingIOError:
     )
 
 
-if sys.platform == "win32":  # mypy knows it by this name
+if sys.platform == "win32":  # the name that mypy recognises
     import msvcrt
 
     def _lock_handle(handle: int) -> None:
@@ -82,5 +82,5 @@ else:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
     def _unlock(handle: int) -> None:
-        # A child that was forked meanwhile has the handle too, and would keep the lock.
+        # A child that was forked since then has the handle too, and would keep the lock.
         fcntl.flock(handle, fcntl.LOCK_UN)

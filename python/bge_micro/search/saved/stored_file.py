@@ -10,7 +10,7 @@ from typing import IO
 
 from bge_micro.search.saved.facts import damaged
 
-# A pipe in the file's place must not make us wait for a writer.
+# If the file is a pipe, opening must not wait for a writer.
 _FLAGS = os.O_RDONLY
 for _name in ("O_BINARY", "O_CLOEXEC", "O_NOINHERIT", "O_NONBLOCK"):
     _FLAGS |= getattr(os, _name, 0)
@@ -54,7 +54,7 @@ class StoredFile:
         if not map_file:
             file.seek(0)
             self._read = file.read(size)
-            # A cut during the read may leave its length: what was cut off of a page is zeros.
+            # If the file is cut short during the read, the length may be right and the end zeros.
             self._check_length(min(len(self._read), os.fstat(file.fileno()).st_size))
         elif size:  # nothing cannot be mapped
             try:
@@ -64,9 +64,9 @@ class StoredFile:
                 raise
 
     def content(self) -> mmap | bytes:
-        """Return the bytes, after a look whether the file still has them.
+        """Return the bytes, after a check that the file still has them.
 
-        Who reads a mapped page that the file no longer has is ended by SIGBUS.
+        Reading a mapped page that the file no longer has would end the process by SIGBUS.
 
         Raises:
             SavedIndexError: The file was cut.

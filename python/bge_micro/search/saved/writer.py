@@ -1,4 +1,4 @@
-"""Write a saved index, beside readers, over an old one or not, killed at any moment or not."""
+"""Write a saved index, new or over an old one, safely with readers and at any kill."""
 
 from __future__ import annotations
 
@@ -92,7 +92,7 @@ def new_index(
                 yield writer
                 writer.finish()
             files = [DataFile(path.name, path.stat().st_size) for path in paths]
-            sync_folder(target)  # their names, before index.json speaks of them
+            sync_folder(target)  # their names are on the disk before index.json names them
             with atomic_file(target / INDEX_FILE) as file:
                 file.write(Facts(space_id, options, writer.rows, *files).to_json())
         finally:
@@ -100,7 +100,7 @@ def new_index(
 
 
 def _refuse_what_is_no_index(folder: Path) -> None:
-    """Raise FileExistsError for what is there and was not made by a save."""
+    """Raise FileExistsError if the folder exists and no save made it."""
     try:
         names = set(os.listdir(folder))
     except FileNotFoundError:
@@ -184,7 +184,7 @@ def _remove_leftovers(folder: Path, facts: Facts | None) -> None:
 def _remove_unnamed(folder: Path, new: list[Path], old: list[Path]) -> None:
     """Remove the new files or the old ones: those that index.json does not name.
 
-    A failure may come after index.json is in place: what it says decides.
+    A failure may come after index.json was replaced: its content decides.
     """
     with suppress(OSError):
         facts = _facts_of(folder)
