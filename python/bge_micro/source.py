@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from bge_micro.checkpoint import load_folder, locate_model
+from bge_micro.checkpoint.integrity import verify
 from bge_micro.pipeline import Pipeline
 from bge_micro.runtime import choose_isa
 
@@ -21,6 +22,7 @@ class ModelSource(NamedTuple):
     mmap: bool
     local_files_only: bool
     token: str | bool | None
+    verify: bool = False
 
     def __repr__(self) -> str:
         """Leave the token out."""
@@ -44,4 +46,6 @@ class ModelSource(NamedTuple):
         )
         # No program rewrites the bundled copy, so it is safe to map.
         checkpoint = load_folder(location.folder, mmap=self.mmap or location.bundled)
+        if self.verify:
+            verify(checkpoint)
         return Pipeline(checkpoint, self.compute_type, choose_isa().value)

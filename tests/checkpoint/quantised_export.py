@@ -35,7 +35,8 @@ def write_quantised_export(path: Path, tensors: Tensors, config: EncoderConfig) 
     Matrices are symmetric, tables have a zero point near the middle and reach 255, as in the
     official export.
     """
-    write_onnx(path, tensors, config, "mean", normalize=False)
+    with path.open("wb") as file:
+        write_onnx(file, tensors, config, "mean", normalize=False)
     model = onnx.load(str(path))
     graph = model.graph
     stored = {t.name: onnx.numpy_helper.to_array(t) for t in graph.initializer}

@@ -164,14 +164,18 @@ def test_files_that_are_no_offsets(export: Export, tmp_path: Path) -> None:
         export.convert(tmp_path / "out", tmp_path / "absent.safetensors")
     with pytest.raises(CheckpointError, match=r"vocab\.txt"):
         export.convert(tmp_path / "out", export.vocab)
-    floats = load_folder(
-        export.convert(
-            tmp_path / "floats",
-            write_offsets(
-                tmp_path / "o.safetensors", offsets_of(export.floats, export.cells), export.path
-            ),
+    floats = (
+        load_folder(
+            export.convert(
+                tmp_path / "floats",
+                write_offsets(
+                    tmp_path / "o.safetensors", offsets_of(export.floats, export.cells), export.path
+                ),
+            )
         )
-    ).weight_files[0]
+        .weight_files[0]
+        .path
+    )
     with pytest.raises(CheckpointError, match="weight is None"):
         export.convert(tmp_path / "out", floats)
 

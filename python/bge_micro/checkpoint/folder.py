@@ -7,12 +7,13 @@ from typing import NamedTuple
 
 from bge_micro.checkpoint.config import EncoderConfig, read_config
 from bge_micro.checkpoint.errors import CheckpointError, MissingFileError
+from bge_micro.checkpoint.file_content import FileContent
 from bge_micro.checkpoint.modules import (
     read_model_settings,
     read_modules,
     read_transformer_settings,
 )
-from bge_micro.checkpoint.side_file import SideFile, file_sha256, read_side_file
+from bge_micro.checkpoint.side_file import SideFile, read_side_file
 from bge_micro.checkpoint.tensors import Tensors, read_tensors
 from bge_micro.checkpoint.tokenizer_files import Normalizer, read_tokenizer_facts
 from bge_micro.checkpoint.weight_files import open_weights
@@ -37,7 +38,7 @@ class Checkpoint(NamedTuple):
         similarity_fn_name: "cosine", "dot", "euclidean" or "manhattan"; None if not given.
         truncate_dim: The length to which the model cuts its vectors; None for full length.
         side_file: The facts of bge_micro.json; None in folders without it.
-        weight_files: The files the tensors came from.
+        weight_files: The files the tensors came from, as they were loaded.
     """
 
     folder: Path
@@ -54,17 +55,18 @@ class Checkpoint(NamedTuple):
     similarity_fn_name: str | None
     truncate_dim: int | None
     side_file: SideFile | None
-    weight_files: tuple[Path, ...]
+    weight_files: tuple[FileContent, ...]
 
     def weights_sha256(self) -> str:
         """Return the SHA-256 of the weight file; of several shards, that of their checksums.
 
-        It is computed from the file, not taken from bge_micro.json.
+        It is that of the bytes that were loaded, not of a file that has replaced theirs since, and
+        not what bge_micro.json says.
         """
-        digests = [file_sha256(path) for path in self.weight_files]
+        digests = [file.sha256() for file in self.weight_files]
         if len(digests) == 1:
             return digests[0]
-        import hashlib  # as in file_sha256
+        import hashlib  # as in FileContent.sha256
 
         return hashlib.sha256("".join(digests).encode("ascii")).hexdigest()
 
@@ -100,10 +102,13 @@ def load_folder(path: str | Path, *, mmap: bool = False) -> Checkpoint:
         )
     tokenizer = read_tokenizer_facts(modules.transformer, transformer_settings, config.positions)
     weights = open_weights(modules.transformer, mmap=mmap)
+    tensors = read_tensors(weights.tensors, config, weights.description)
+    for content in {each.file.content for each in weights.tensors.values() if each.is_widened}:
+        content.release()  # copies in float32 are used instead
     return Checkpoint(
         folder=folder,
         config=config,
-        tensors=read_tensors(weights.tensors, config, weights.description),
+        tensors=tensors,
         pooling=modules.pooling,
         include_prompt=modules.include_prompt,
         normalize=modules.normalize,

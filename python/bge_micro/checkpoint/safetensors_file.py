@@ -9,8 +9,6 @@ arrays are views, so of a mapped embedding table only the rows that are used are
 from __future__ import annotations
 
 import math
-import mmap
-import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -18,7 +16,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from bge_micro.checkpoint.errors import CheckpointError, MissingFileError
+from bge_micro.checkpoint.errors import CheckpointError
+from bge_micro.checkpoint.file_content import FileContent, load_content
 from bge_micro.checkpoint.json_file import json_type, parse_json
 
 # The header of a BERT with 24 layers has 50 KB.
@@ -68,19 +67,28 @@ class TensorFile(Mapping[str, NDArray[Any]]):
     which is exact.
 
     Attributes:
-        path: The file.
+        content: The file's bytes.
         infos: The checked header, by tensor name.
         metadata: The header's free text, by key.
     """
 
     def __init__(
-        self, path: Path, infos: dict[str, TensorInfo], metadata: dict[str, str], data: memoryview
+        self,
+        content: FileContent,
+        infos: dict[str, TensorInfo],
+        metadata: dict[str, str],
+        data: memoryview,
     ) -> None:
         """Take a checked header and the data part; use `open_tensors` to make one."""
-        self.path = path
+        self.content = content
         self.infos = infos
         self.metadata = metadata
         self._data = data
+
+    @property
+    def path(self) -> Path:
+        """The file."""
+        return self.content.path
 
     def __getitem__(self, name: str) -> NDArray[Any]:
         """Return the tensor `name` as a read-only array."""
@@ -121,34 +129,10 @@ def open_tensors(path: str | Path, mmap: bool = False) -> TensorFile:
         CheckpointError: The file is not a well-formed safetensors file.
     """
     path = Path(path)
-    content = _file_content(path, mmap)
-    header, data = _split(path, content)
+    content = load_content(path, mmap)
+    header, data = _split(path, content.data)
     metadata = _check_metadata(path, header.pop("__metadata__", {}))
-    return TensorFile(path, _check_header(path, header, len(data)), metadata, data)
-
-
-def _file_content(path: Path, map_file: bool) -> memoryview:
-    try:
-        if not path.is_file() and path.exists():
-            raise CheckpointError(f"{path}: expected a regular file.")
-        with path.open("rb") as file:
-            before = os.fstat(file.fileno())
-            # An empty file cannot be mapped; the length check below reports it.
-            if map_file and before.st_size > 0:
-                return memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
-            content = memoryview(file.read())
-            after = os.fstat(file.fileno())
-    except FileNotFoundError:
-        raise MissingFileError(
-            f"{path}: the file is missing; the model folder is incomplete."
-        ) from None
-    # If the file is cut short during the read, the length may be right and the end zeros.
-    if len(content) != after.st_size or before.st_mtime_ns != after.st_mtime_ns:
-        raise CheckpointError(
-            f"{path}: the file changed while it was read ({before.st_size} bytes before, "
-            f"{after.st_size} after); load it again when its writer is done."
-        )
-    return content
+    return TensorFile(content, _check_header(path, header, len(data)), metadata, data)
 
 
 def _split(path: Path, content: memoryview) -> tuple[dict[str, Any], memoryview]:

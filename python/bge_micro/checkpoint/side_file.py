@@ -62,6 +62,10 @@ def read_side_file(folder: Path) -> SideFile | None:
     source, sha256 = _strings(path, fields, "source"), _strings(path, fields, "sha256")
     license_text, numerics = fields.get("license"), fields.get("numerics_version")
     compute_types = fields.get("compute_types")
+    if any(name in ("", "..") or Path(name).name != name for name in sha256):
+        raise CheckpointError(
+            f"{path}: sha256 is of {list(sha256)}, expected names of files beside it."
+        )
     if license_text is not None and not isinstance(license_text, str):
         raise CheckpointError(f"{path}: license is {license_text!r}, expected a string or null.")
     if type(numerics) is not int or numerics < 1:

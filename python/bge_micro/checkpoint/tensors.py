@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from bge_micro.checkpoint.config import EncoderConfig
 from bge_micro.checkpoint.errors import CheckpointError
+from bge_micro.checkpoint.file_content import FileContent
 from bge_micro.checkpoint.safetensors_file import TensorFile, TensorInfo
 
 Tensors = Mapping[str, NDArray[Any]]
@@ -26,7 +27,8 @@ WORDS = "embeddings.word_embeddings"
 # Checked this many values at a time, so that looking for NaN needs little memory.
 _CHUNK = 2**20
 
-_FLOAT_DTYPES = ("F32", "F16", "BF16")
+_WIDENED_DTYPES = ("F16", "BF16")
+_FLOAT_DTYPES = ("F32", *_WIDENED_DTYPES)
 
 
 class Linear(NamedTuple):
@@ -47,6 +49,11 @@ class StoredTensor(NamedTuple):
     def info(self) -> TensorInfo:
         """Its entry in the file's header."""
         return self.file.infos[self.name]
+
+    @property
+    def is_widened(self) -> bool:
+        """Whether it is used as a copy in float32, not as the file has it."""
+        return self.info.dtype in _WIDENED_DTYPES
 
     def __str__(self) -> str:
         """Name file and tensor, as error messages do."""
@@ -132,7 +139,7 @@ class _ArrayFile(TensorFile):
     def __init__(self, path: Path, arrays: Tensors) -> None:
         names = {"float32": "F32", "int8": "I8"}
         infos = {n: TensorInfo(names[a.dtype.name], a.shape, 0, 0) for n, a in arrays.items()}
-        super().__init__(path, infos, {}, memoryview(b""))
+        super().__init__(FileContent(path, memoryview(b""), None), infos, {}, memoryview(b""))
         self._arrays = arrays
 
     def __getitem__(self, name: str) -> NDArray[Any]:

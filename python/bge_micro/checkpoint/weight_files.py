@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from bge_micro.checkpoint.errors import CheckpointError, MissingFileError
+from bge_micro.checkpoint.file_content import FileContent
 from bge_micro.checkpoint.json_file import read_json_object
 from bge_micro.checkpoint.safetensors_file import open_tensors
 from bge_micro.checkpoint.tensors import StoredTensor
@@ -29,17 +30,17 @@ class StoredWeights(NamedTuple):
     """The encoder's tensors in a folder.
 
     Attributes:
-        files: The weight files, in the order of their names.
+        files: The weight files as they were loaded, in the order of their names.
         tensors: The tensors by their usual BERT name, without prefix.
     """
 
-    files: tuple[Path, ...]
+    files: tuple[FileContent, ...]
     tensors: dict[str, StoredTensor]
 
     @property
     def description(self) -> str:
         """The files in one line, for error messages."""
-        return ", ".join(map(str, self.files))
+        return ", ".join(str(file.path) for file in self.files)
 
 
 def open_weights(folder: Path, *, mmap: bool) -> StoredWeights:
@@ -56,17 +57,18 @@ def open_weights(folder: Path, *, mmap: bool) -> StoredWeights:
         MissingFileError: There are no weights, or a shard is missing.
         CheckpointError: A file is damaged, or two tensors have one name.
     """
-    files = _weight_files(folder)
+    files: list[FileContent] = []
     stored: dict[str, StoredTensor] = {}
-    for file in files:
+    for file in _weight_files(folder):
         tensors = open_tensors(file, mmap)
+        files.append(tensors.content)
         for name in tensors:
             if name in stored:
                 raise CheckpointError(
                     f"{file}, tensor {name!r}: {stored[name].file.path} holds it too."
                 )
             stored[name] = StoredTensor(tensors, name)
-    return StoredWeights(files, _encoder_tensors(stored))
+    return StoredWeights(tuple(files), _encoder_tensors(stored))
 
 
 def _weight_files(folder: Path) -> tuple[Path, ...]:

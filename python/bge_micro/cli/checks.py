@@ -1,4 +1,4 @@
-"""Checks of an installation: the bundled files, and vectors that must have the committed bytes."""
+"""Checks of files by their checksums, and of vectors that must have the committed bytes."""
 
 from __future__ import annotations
 
@@ -9,13 +9,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bge_micro.checkpoint import CheckpointError, bundled_folder
+from bge_micro.checkpoint.integrity import check_files
 from bge_micro.checkpoint.json_file import read_json_object
-from bge_micro.checkpoint.side_file import SideFile, file_sha256
+from bge_micro.checkpoint.side_file import SideFile
 
 if TYPE_CHECKING:
     from bge_micro import SentenceTransformer
 
-_REINSTALL = "the installation is damaged: install bge-micro again"
+REINSTALL = "the installation is damaged: install bge-micro again"
 
 
 @dataclass(frozen=True)
@@ -56,21 +57,15 @@ def read_golden() -> Golden:
     try:
         return Golden(**read_json_object(golden_file()))
     except TypeError as error:
-        raise CheckpointError(f"{golden_file()}: {error}; {_REINSTALL}.") from None
+        raise CheckpointError(f"{golden_file()}: {error}; {REINSTALL}.") from None
 
 
-def check_files(side_file: SideFile) -> list[Check]:
-    """Compare the bundled files' checksums with those that bge_micro.json records."""
-    checks = []
-    for name, expected in side_file.sha256.items():
-        path = bundled_folder() / name
-        if not path.is_file():
-            checks.append(Check(name, False, f"missing; {_REINSTALL}"))
-            continue
-        found = file_sha256(path)
-        ok = found == expected
-        checks.append(Check(name, ok, found if ok else _differs(found, expected, _REINSTALL)))
-    return checks
+def check_recorded(folder: Path, side_file: SideFile, advice: str) -> list[Check]:
+    """Compare a folder's files with the checksums that its bge_micro.json records."""
+    return [
+        Check(found.name, found.ok, str(found) if found.ok else f"{found}; {advice}")
+        for found in check_files(folder, side_file)
+    ]
 
 
 def check_vectors(model: SentenceTransformer, golden: Golden) -> Check:
@@ -78,14 +73,10 @@ def check_vectors(model: SentenceTransformer, golden: Golden) -> Check:
     found, expected = vectors_sha256(model, golden.texts), golden.sha256[model.compute_type]
     advice = "please report it with all that this command shows"
     ok = found == expected
-    detail = found if ok else _differs(found, expected, advice)
+    detail = found if ok else f"sha256 is {found}, expected {expected}; {advice}"
     return Check(f"{model.compute_type} vectors", ok, detail)
 
 
 def vectors_sha256(model: SentenceTransformer, texts: Sequence[str]) -> str:
     """Return the SHA-256 of the texts' vectors: little-endian float32, row by row."""
     return hashlib.sha256(model.encode(texts).astype("<f4").tobytes()).hexdigest()
-
-
-def _differs(found: str, expected: str, advice: str) -> str:
-    return f"sha256 is {found}, expected {expected}; {advice}"

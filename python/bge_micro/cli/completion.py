@@ -10,7 +10,7 @@ from typing import Any
 SHELLS = ("bash", "zsh", "tcsh")
 
 # Arguments that are files or folders, by what help calls them.
-_PATHS = {"FILE": "FILE", "OUT": "FILE", "SOURCE": "FILE"}
+_PATHS = {"FILE": "FILE", "OUT": "FILE", "SOURCE": "FILE", "FOLDER": "DIRECTORY"}
 
 
 def add_command(commands: argparse._SubParsersAction[Any], whole: argparse.ArgumentParser) -> None:

@@ -6,9 +6,14 @@ import argparse
 import json
 import platform
 from dataclasses import asdict
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from bge_micro import __version__
+
+if TYPE_CHECKING:
+    from bge_micro.checkpoint.side_file import SideFile
+    from bge_micro.cli.checks import Check
 
 
 def add_command(commands: argparse._SubParsersAction[Any]) -> None:
@@ -18,7 +23,12 @@ def add_command(commands: argparse._SubParsersAction[Any]) -> None:
         aliases=["doctor"],
         help="show what runs and why, and check that it is as shipped",
         description="Show versions, instruction set, threads and the bundled model, and check the "
-        "model's files and a few vectors against what was shipped. Exit code 1 if they differ.",
+        "model's files and a few vectors against what was shipped; or show the model FOLDER, and "
+        "check its files by the checksums that its bge_micro.json records. Exit code 1 if "
+        "something differs.",
+    )
+    parser.add_argument(
+        "folder", nargs="?", metavar="FOLDER", help="a model folder (default: the bundled model)"
     )
     parser.add_argument("--json", action="store_true", help="as one JSON object")
     parser.set_defaults(run=run)
@@ -26,12 +36,12 @@ def add_command(commands: argparse._SubParsersAction[Any]) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Run the subcommand."""
-    facts = _gather()
+    facts = _gather(arguments.folder)
     print(json.dumps(facts, indent=2) if arguments.json else "\n".join(_lines(facts)))
     return 0 if facts["ok"] else 1
 
 
-def _gather() -> dict[str, Any]:
+def _gather(folder: str | None) -> dict[str, Any]:
     import numpy as np
     import safetensors
     import tokenizers
@@ -61,21 +71,28 @@ def _gather() -> dict[str, Any]:
         },
         "numerics_version": _core.numerics_version,
     }
-    return facts | _examine_model()
+    model = _examine_bundle() if folder is None else _examine_folder(Path(folder))
+    return facts | model
 
 
-def _examine_model() -> dict[str, Any]:
+def _examine_bundle() -> dict[str, Any]:
     from bge_micro import SentenceTransformer
     from bge_micro.checkpoint import BUNDLED_NAME, CheckpointError, bundled_folder
     from bge_micro.checkpoint.side_file import SIDE_FILE_NAME, read_side_file
-    from bge_micro.cli.checks import Check, check_files, check_vectors, read_golden
+    from bge_micro.cli.checks import (
+        REINSTALL,
+        Check,
+        check_recorded,
+        check_vectors,
+        read_golden,
+    )
 
     folder = bundled_folder()
     side_file = read_side_file(folder)
     if side_file is None:
         raise CheckpointError(f"{folder / SIDE_FILE_NAME}: missing; install bge-micro again.")
     golden = read_golden()
-    checks = check_files(side_file)
+    checks = check_recorded(folder, side_file, REINSTALL)
     space_ids = {}
     for compute_type in golden.sha256:
         try:
@@ -85,12 +102,43 @@ def _examine_model() -> dict[str, Any]:
         else:
             space_ids[compute_type] = model.space_id
             checks.append(check_vectors(model, golden))
+    return _facts(BUNDLED_NAME, folder, side_file, space_ids, checks)
+
+
+def _examine_folder(folder: Path) -> dict[str, Any]:
+    """Check a folder's files by what it records, if it does, and that it can be loaded."""
+    from bge_micro import SentenceTransformer
+    from bge_micro.checkpoint.side_file import read_side_file
+    from bge_micro.cli.checks import Check, check_recorded
+
+    advice = "the file was damaged or exchanged: make or fetch the folder again"
+    side_file = read_side_file(folder)
+    checks = [] if side_file is None else check_recorded(folder, side_file, advice)
+    space_ids = {}
+    try:
+        model = SentenceTransformer(folder)
+    except (OSError, ValueError) as error:
+        checks.append(Check("loading", False, str(error)))
+    else:
+        space_ids[model.compute_type] = model.space_id
+        recorded = "" if side_file else "; made by others, so no checksums are recorded"
+        checks.append(Check("loading", True, f"{model.compute_type}{recorded}"))
+    return _facts(folder.name, folder, side_file, space_ids, checks)
+
+
+def _facts(
+    name: str,
+    folder: Path,
+    side_file: SideFile | None,
+    space_ids: dict[str, str],
+    checks: list[Check],
+) -> dict[str, Any]:
     return {
         "model": {
-            "name": BUNDLED_NAME,
+            "name": name,
             "folder": str(folder),
-            "source": side_file.source,
-            "license": side_file.license,
+            "source": {} if side_file is None else side_file.source,
+            "license": None if side_file is None else side_file.license,
             "space_ids": space_ids,
         },
         "checks": [asdict(check) for check in checks],
@@ -113,7 +161,7 @@ def _lines(facts: dict[str, Any]) -> list[str]:
         "thread backend": threads["backend"],
         "numerics": f"version {facts['numerics_version']}",
         "model": f"{model['name']}, {model['folder']}",
-        "license": model["license"],
+        "license": model["license"] or "not known",
         **{f"source {name}": value for name, value in model["source"].items()},
         **{f"space of {name}": value for name, value in model["space_ids"].items()},
     }

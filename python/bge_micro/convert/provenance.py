@@ -11,7 +11,7 @@ _LICENSE_NAME = "LICENSE"
 def source_of(checkpoint: Checkpoint, repo_id: str | None, revision: str | None) -> dict[str, str]:
     """Return what is known of the weights' origin: what the caller says, else the folder."""
     source = {
-        "file": ", ".join(path.name for path in checkpoint.weight_files),
+        "file": ", ".join(file.path.name for file in checkpoint.weight_files),
         "sha256": checkpoint.weights_sha256(),
     }
     if repo_id is None and checkpoint.side_file is not None:
