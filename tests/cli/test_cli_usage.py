@@ -46,7 +46,7 @@ def test_help_of_commands(command: str, capsys: pytest.CaptureFixture[str]) -> N
         (["embed"], "no texts: give TEXT arguments, -i FILE, or - for standard input"),
         (["similarity"], "no texts: give TEXT arguments, -i FILE, or - for standard input"),
         (["embed", "a", "-i", "f"], "give texts as arguments or by -i, not both"),
-        (["embed", "a", "-"], "- stands for standard input and goes alone"),
+        (["embed", "a", "-"], "- means standard input, and no other text can be given with it"),
         (["embed", "a", "--field", "x"], "--field x names a key or column, and these are plain"),
         (["embed", "-", "--field", "x"], "--field x names a key or column, and these are plain"),
         (["embed", "-i", "x.txt", "--field", "x"], "--field x names a key or column, and these"),

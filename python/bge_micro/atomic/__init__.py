@@ -29,15 +29,24 @@ cannot be renamed or removed there, which replaces the lock.
 
 from __future__ import annotations
 
-from bge_micro.atomic.files import create_file, lock, open_own, publish_file, sync_folder
-from bge_micro.atomic.names import find_own, naming, partial_path, target_of
+from bge_micro.atomic.files import (
+    copy_access,
+    create_file,
+    lock,
+    open_own,
+    publish_file,
+    sync_folder,
+)
+from bge_micro.atomic.names import find_own, followed, naming, partial_path, target_of
 from bge_micro.atomic.whole import atomic_file, atomic_folder
 
 __all__ = [
     "atomic_file",
     "atomic_folder",
+    "copy_access",
     "create_file",
     "find_own",
+    "followed",
     "lock",
     "naming",
     "open_own",

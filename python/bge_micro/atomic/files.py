@@ -106,12 +106,12 @@ def sync_folder(folder: Path) -> None:
 
 
 def lock(file: IO[bytes], path: Path) -> bool:
-    """Lock a file; return whether we have it now, and `path` still names it.
+    """Lock a file; return whether no other process has it and `path` still names it.
 
     The lock ends with the process, however it ends. On Windows and on file systems without locks
     the result is True.
     """
-    if not WINDOWS and not lock_handle(file.fileno()):
+    if not WINDOWS and lock_handle(file.fileno()) is False:
         return False
     try:
         # Between opening and locking another process may have published or removed it.
@@ -120,8 +120,13 @@ def lock(file: IO[bytes], path: Path) -> bool:
         return False
 
 
-def lock_handle(handle: int) -> bool:
-    """Lock an open file or folder, not on Windows; return whether no other process has it."""
+def lock_handle(handle: int) -> bool | None:
+    """Lock an open file or folder, not on Windows.
+
+    Returns:
+        Whether it is locked now; False if another process has it, None if the file system has no
+        locks.
+    """
     import fcntl
 
     try:
@@ -129,7 +134,9 @@ def lock_handle(handle: int) -> bool:
     except BlockingIOError:
         return False
     except OSError as error:
-        return error.errno in (errno.ENOLCK, errno.ENOSYS, errno.ENOTSUP, errno.EINVAL)
+        if error.errno not in (errno.ENOLCK, errno.ENOSYS, errno.ENOTSUP, errno.EINVAL):
+            raise
+        return None
     return True
 
 

@@ -50,7 +50,7 @@ def add_command(commands: argparse._SubParsersAction[Any]) -> None:
         "--normalize",
         action=argparse.BooleanOptionalAction,
         help="whether the model brings vectors to unit length, that is, has a Normalize module, of "
-        "which neither file speaks (default for ONNX: no; for GGUF it must be said)",
+        "which neither file tells (default for ONNX: no; for GGUF it must be given)",
     )
     files.add_argument(
         "--max-seq-length",
@@ -65,8 +65,8 @@ def add_command(commands: argparse._SubParsersAction[Any]) -> None:
     exports.add_argument(
         "--offsets",
         metavar="FILE",
-        help="a .safetensors file that says where in its cell of the 8-bit export each weight of "
-        "the original lies: makes a better model than the export's",
+        help="a .safetensors file that gives the position of each original weight within its cell "
+        "of the 8-bit export: makes a better model than the export's",
     )
     exports.add_argument(
         "--official",

@@ -64,7 +64,7 @@ def encode_blocks(
         **options: For `SentenceTransformer.plan`.
 
     Raises:
-        ValueError: A row is bad, or too long, and is not to be tolerated.
+        ValueError: A row is bad or too long, and the options say that this is an error.
     """
     plan = model.plan(truncation="silent", **options)
     found = truncated or Truncated()

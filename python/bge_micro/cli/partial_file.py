@@ -202,8 +202,8 @@ class PartialFile:
         """Close it after a failure: keep what the journal counts, with what came since.
 
         Returns:
-            Whether there was anything to keep; if not, all is removed, but for what `open` had
-            found and not yet taken up.
+            Whether there is anything to resume. If not, this run's files are removed; files of an
+            earlier run that `open` has not yet begun to use are kept.
         """
         if not self._partial.exists():  # it had just been published, or not yet been created
             self.resumed = False
@@ -238,7 +238,7 @@ class PartialFile:
 
 
 def _remove(file: IO[bytes], path: Path) -> None:
-    """Close and remove an unfinished file and its journal, which is never left alone by this."""
+    """Close and remove an unfinished file and its journal, the journal first."""
     path.with_suffix(f".{_JOURNAL}").unlink(missing_ok=True)
     if os.name == "nt":  # where no open file can be removed
         file.close()

@@ -103,7 +103,7 @@ def open_texts(arguments: argparse.Namespace) -> Iterator[TextInput]:
     if texts and path is not None:
         raise UsageError("give texts as arguments or by -i, not both")
     if "-" in texts and len(texts) > 1:
-        raise UsageError("- stands for standard input and goes alone")
+        raise UsageError("- means standard input, and no other text can be given with it")
     if not texts and path is None:
         raise UsageError("no texts: give TEXT arguments, -i FILE, or - for standard input")
     if path is None and texts != ["-"]:

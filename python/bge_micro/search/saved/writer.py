@@ -13,9 +13,15 @@ from typing import IO, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bge_micro.atomic import atomic_file, create_file, find_own, naming, sync_folder
-from bge_micro.atomic.files import copy_access
-from bge_micro.atomic.names import followed
+from bge_micro.atomic import (
+    atomic_file,
+    copy_access,
+    create_file,
+    find_own,
+    followed,
+    naming,
+    sync_folder,
+)
 from bge_micro.search.saved.facts import (
     DATA_FILE,
     INDEX_FILE,
