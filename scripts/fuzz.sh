@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Fuzzes the code that reads input from outside, until a number of executions or a finding.
-#   scripts/fuzz.sh core|safetensors|offsets|settings|tokenizer|server|index|all [executions [libFuzzer's arguments]]
+#   scripts/fuzz.sh TARGET|all [executions [libFuzzer's arguments]]
+# Targets: core, safetensors, offsets, settings, tokenizer, server, http_bytes, index.
 # The default is a million executions. For example, -max_total_time=600 ends a run after ten minutes.
 # Inputs that reach new code are kept in build/fuzz/corpus; a finding is written to build/fuzz.
 # The Python targets need atheris, and the server's also the extra "server"; the core's needs Clang
@@ -11,7 +12,9 @@ target=$1
 runs=${2:-1000000}
 shift $(($# < 2 ? $# : 2))
 if [[ $target == all ]]; then
-  for each in core safetensors offsets settings tokenizer server index; do "$0" "$each" "$runs" "$@"; done
+  for each in core safetensors offsets settings tokenizer server http_bytes index; do
+    "$0" "$each" "$runs" "$@"
+  done
   exit
 fi
 mkdir -p "build/fuzz/corpus/$target"

@@ -18,7 +18,7 @@ LONGEST = 1000
 
 linux = pytest.mark.skipif(sys.platform != "linux", reason="the target has its file in memory")
 served = pytest.mark.skipif(
-    not all(map(find_spec, ["starlette", "orjson", "prometheus_client"])),
+    not all(map(find_spec, ["starlette", "uvicorn", "httptools", "orjson", "prometheus_client"])),
     reason="the server's packages are missing: pip install '.[test]'",
 )
 
@@ -32,6 +32,7 @@ served = pytest.mark.skipif(
         "tokenizer",
         "index",
         pytest.param("server", marks=served),
+        pytest.param("http_bytes", marks=served),
     ],
 )
 def test_nothing_is_found(name: str) -> None:

@@ -151,6 +151,8 @@ class Connection(ParsingProtocol):
 
     async def _serve_until_left(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass a request to the application; it is cancelled if the client leaves."""
+        if self.transport.is_closing() or not self._cycles:
+            return  # it has left, or was refused, before this began
         self._task = asyncio.current_task()
         try:
             await self._serve(scope, receive, send)
