@@ -68,12 +68,12 @@ class _Failures(logging.Handler):
 _FAILURES = _Failures(logging.ERROR)
 _FAILURES.found = []
 logging.getLogger("bge_micro.server").addHandler(_FAILURES)
-_SERVICE.engine.start()
+_SERVICE.start()
 
 
 @atexit.register
 def _stop() -> None:
-    _SERVICE.engine.stop()
+    _SERVICE.stop()
     _LOOP.close()
 
 

@@ -13,7 +13,8 @@ import pytest
 
 from bge_micro import Encoded, Plan, SentenceTransformer
 from bge_micro.server.engine_thread import EngineThread
-from bge_micro.server.errors import InputError, OverloadedError, UnavailableError
+from bge_micro.server.errors import InputError, InternalError, OverloadedError, UnavailableError
+from bge_micro.server.limits import Limits
 
 from .servers import PATIENCE
 
@@ -29,11 +30,13 @@ class Gate:
     def __init__(self, model: SentenceTransformer) -> None:
         self.model = copy(model)
         self.batches: list[int] = []
+        self.tokens: list[int] = []
         self.entered = threading.Event()
         self.open = threading.Event()
 
         def held(rows: Sequence[str], plan: Plan) -> Encoded:
             self.batches.append(len(rows))
+            self.tokens.append(sum(map(len, rows)))
             self.entered.set()
             assert self.open.wait(PATIENCE)
             return model.run(rows, plan)
@@ -45,8 +48,11 @@ class Gate:
 
 
 @contextmanager
-def started(gate: Gate, queue_texts: int = 10_000) -> Iterator[EngineThread]:
-    engine = EngineThread(gate.model, queue_texts, lambda texts: None)
+def started(
+    gate: Gate, queue_texts: int = 10_000, stuck_seconds: float = 60
+) -> Iterator[EngineThread]:
+    limits = Limits(queue_texts=queue_texts, stuck_seconds=stuck_seconds)
+    engine = EngineThread(gate.model, limits, lambda texts: None)
     engine.start()
     try:
         yield engine
@@ -232,5 +238,98 @@ def test_stopping_finishes_what_was_taken(gate: Gate, plan: Plan) -> None:
             answers = await asyncio.gather(*taken)
             await stopping
         assert [answer.tokens for answer in answers] == [9] * 10
+
+    run(work)
+
+
+TEXTS_OF_MANY_TOKENS = {
+    "english": "some words of a text " * 20,
+    "chinese": "\u4e00\u4e8c\u4e09" * 100,
+    "signs": "!?." * 200,
+    "long": "word " * 3000,
+}
+
+
+@pytest.mark.parametrize("kind", TEXTS_OF_MANY_TOKENS)
+def test_turns_are_of_so_many_tokens(
+    gate: Gate, model: SentenceTransformer, plan: Plan, kind: str
+) -> None:
+    """Whatever the letters: beside any job a short text waits for some 1,000 tokens a turn."""
+    large = [f"{number} {TEXTS_OF_MANY_TOKENS[kind]}" for number in range(60)]
+
+    async def work() -> None:
+        with started(gate) as engine:
+            first = asyncio.create_task(engine.embed(large, plan, truncate=True))
+            await gate.until_busy()
+            small = asyncio.create_task(engine.embed(["small"], plan, truncate=False))
+            await asyncio.sleep(0)
+            gate.open.set()
+            await small
+            assert not first.done()
+            assert len(gate.batches) <= 3
+            vectors = (await first).vectors
+        assert vectors.tobytes() == model.run(large, plan).vectors.tobytes()
+
+    run(work)
+    assert max(gate.tokens) <= 1024
+    assert sum(gate.batches) == 61
+    assert len(gate.tokens) <= 2 + sum(gate.tokens) / 512
+
+
+class Panic(BaseException):
+    """As pyo3's PanicException, no Exception."""
+
+
+def test_whatever_is_raised_fails_one_request_only(
+    model: SentenceTransformer, plan: Plan, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gate = Gate(model)
+    tokenize, held = type(model._pipeline).tokenize, gate.model.run
+    marked = model.run(["raise in run"], plan).token_counts[0]
+
+    def panic_in_tokenizer(pipeline: object, texts: Sequence[str], plan: Plan) -> object:
+        if "raise in tokenizer" in texts:
+            raise Panic
+        return tokenize(pipeline, texts, plan)  # type: ignore[arg-type]
+
+    def panic_in_run(rows: Sequence[np.ndarray], plan: Plan) -> Encoded:
+        if any(len(row) == marked + 7 for row in rows):
+            raise SystemExit
+        return held(rows, plan)
+
+    monkeypatch.setattr(type(model._pipeline), "tokenize", panic_in_tokenizer)
+    gate.model.run = panic_in_run  # type: ignore[method-assign, assignment]
+    gate.open.set()
+
+    async def work() -> None:
+        with started(gate) as engine:
+            texts = ["a", "raise in tokenizer", "b", "raise in run" + " x" * 7, "c"]
+            for _ in range(3):
+                answers = await asyncio.gather(
+                    *(engine.embed([text], plan, truncate=False) for text in texts),
+                    return_exceptions=True,
+                )
+                failed = [isinstance(answer, InternalError) for answer in answers]
+                assert failed == [False, True, False, True, False]
+                assert engine.alive
+
+    run(work)
+
+
+def test_a_call_that_does_not_end_is_noticed(gate: Gate, plan: Plan) -> None:
+    async def work() -> None:
+        with started(gate, stuck_seconds=0.2) as engine:
+            first = asyncio.create_task(engine.embed(["a"], plan, truncate=False))
+            await gate.until_busy()
+            assert engine.alive
+            await asyncio.sleep(0.3)
+            assert not engine.alive
+            with pytest.raises(UnavailableError, match="stuck"):
+                await engine.embed(["b"], plan, truncate=False)
+            engine.refuse_waiting(UnavailableError("stuck"))
+            with pytest.raises(UnavailableError):
+                await first
+            assert engine.waiting_texts == 0
+            await asyncio.to_thread(engine.stop)  # which does not wait for it
 
     run(work)

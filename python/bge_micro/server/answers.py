@@ -12,8 +12,8 @@ import orjson
 from numpy.typing import NDArray
 from starlette.responses import Response
 
-from bge_micro.server.engine_thread import Embedded
 from bge_micro.server.errors import JSON
+from bge_micro.server.jobs import Embedded
 
 Vector = NDArray[np.float32]
 

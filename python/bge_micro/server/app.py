@@ -87,11 +87,13 @@ def build_app(service: Service, admission: Admission = EVERYBODY) -> ASGIApp:
         # anyio imports its half for asyncio when first used: now, because a request may come when
         # no descriptor is left to read it by.
         await anyio.sleep(0)
-        service.engine.start()
+        service.start()
+        watching = asyncio.create_task(service.watch())
         try:
             yield
         finally:
-            await anyio.to_thread.run_sync(service.engine.stop)
+            watching.cancel()
+            await anyio.to_thread.run_sync(service.stop)
 
     app = Starlette(
         routes=routes, lifespan=lifespan, exception_handlers={HTTPException: _no_such_route}
@@ -126,7 +128,9 @@ class _Endpoint:
             if await request.is_disconnected():
                 raise
             response = self._style.response(UnavailableError("the server is about to stop"))
-        except Exception as error:
+        except (KeyboardInterrupt, SystemExit):
+            raise
+        except BaseException as error:  # a panic in Rust, for one, is no Exception
             _log.error("handler failed", extra={"fields": place_of(error)})
             response = self._style.response(InternalError("internal error; see the server's log"))
         await response(scope, receive, send)

@@ -101,6 +101,9 @@ class Connection(ParsingProtocol):
         if self.transport.is_closing():
             return
         self.parse()
+        if self._cycles and self._half_closed:
+            self._until_left.cancel()
+            self._until_left.start(self.limits.left_seconds)
         if not self._cycles:
             if self._refusal is not None:
                 self._say_refusal()

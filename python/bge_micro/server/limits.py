@@ -23,6 +23,7 @@ class Limits:
         answer_seconds: How long a client may take to read an answer.
         left_seconds: How long after a client's end of sending it is asked whether it is there.
         linger_seconds: How long what a client sends after a refusal is read, so that it gets that.
+        stuck_seconds: How long a call of the core, or of the tokenizer, may take.
         farewell_seconds: How long a shutdown waits for a body's rest, or an answer's reader.
         connections: Open connections.
         small_head_bytes: Bytes of a head that each client may have, whatever the others do.
@@ -42,8 +43,9 @@ class Limits:
     headers: int = 128  # as bytes objects they take many times what they take on the wire
     head_seconds: float = 30.0
     answer_seconds: float = 60.0
-    left_seconds: float = 1.0
+    left_seconds: float = 0.5
     linger_seconds: float = 2.0
+    stuck_seconds: float = 60.0  # on the slowest CPU it is one or two
     farewell_seconds: float = 10.0
     connections: int = 960  # each takes a descriptor, of which many systems give a process 1024
 

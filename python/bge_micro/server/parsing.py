@@ -141,6 +141,9 @@ class ParsingProtocol(HttpToolsProtocol):
         if self._in_body:
             self._in_body = False
             super().on_message_complete()
+            # uvicorn has stopped reading if the rest was large; but that a client leaves has to be
+            # read, too.
+            self.flow.resume_reading()
 
     def _stop(self, reason: Refusal) -> NoReturn:
         self._reason = reason

@@ -2,19 +2,30 @@
 
 from __future__ import annotations
 
+import asyncio
 import copy
+import logging
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 from bge_micro import SentenceTransformer, __version__
-from bge_micro.server.engine_thread import Embedded, EngineThread
-from bge_micro.server.errors import InputError, UnknownModelError
+from bge_micro.server.engine_thread import EngineThread
+from bge_micro.server.errors import InputError, UnavailableError, UnknownModelError
 from bge_micro.server.fields import Rows
 from bge_micro.server.held import HeldByClients
+from bge_micro.server.jobs import Embedded
 from bge_micro.server.limits import Limits
 from bge_micro.server.metrics import Metrics
+from bge_micro.server.tokens import write_tokens
+from bge_micro.server.worker_thread import WorkerThread
+
+# Texts that /tokenize writes in one go.
+_TOKENIZED_TEXTS = 32
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -74,7 +85,8 @@ class Service:
             model.isa,
             model.threads,
         )
-        self.engine = EngineThread(self.transformer, limits.queue_texts, self._on_batch)
+        self.engine = EngineThread(self.transformer, limits, self._on_batch)
+        self._tokens_thread = WorkerThread("bge-micro-tokens", limits.stuck_seconds)
         facts = {
             "version": __version__,
             "model": self.model.names[0],
@@ -82,6 +94,30 @@ class Service:
             "isa": model.isa,
         }
         self.metrics = Metrics(lambda: self.engine.waiting_texts, facts)
+
+    @property
+    def alive(self) -> bool:
+        """Whether texts are taken and encoded."""
+        return self.engine.alive and not self._tokens_thread.stuck
+
+    def start(self) -> None:
+        """Start the threads."""
+        self.engine.start()
+        self._tokens_thread.start()
+
+    def stop(self) -> None:
+        """Finish what has been taken, and end the threads, unless they are stuck."""
+        self._tokens_thread.stop()
+        self.engine.stop()
+
+    async def watch(self) -> None:
+        """Refuse, for as long as this runs, what waits for a thread that is stuck."""
+        while True:
+            await asyncio.sleep(min(1.0, self.limits.stuck_seconds))
+            for thread in (self.engine, self._tokens_thread):
+                if thread.stuck:
+                    _log.error("stuck", extra={"fields": {"thread": thread.name}})
+                    thread.refuse_waiting(UnavailableError("a call in the server does not end"))
 
     def check_name(self, name: str) -> None:
         """Raise an UnknownModelError unless the model is called so."""
@@ -154,6 +190,25 @@ class Service:
             note["truncated"] = embedded.truncated
         self.metrics.count_embedded(len(rows.rows), embedded.tokens, embedded.truncated)
         return embedded
+
+    async def tokenize(self, texts: Sequence[str], *, special: bool) -> bytes:
+        """Return the tokens of texts, uncut, as the JSON of TEI.
+
+        Raises:
+            RequestError: Too many texts are waiting.
+        """
+        lists: list[bytes] = []
+        with self.engine.room_for(len(texts)):
+            # In parts, between which others have their turn, and this ends if its client leaves.
+            for part in range(0, len(texts), _TOKENIZED_TEXTS):
+                write = partial(
+                    write_tokens,
+                    self.tokenizer,
+                    texts[part : part + _TOKENIZED_TEXTS],
+                    special=special,
+                )
+                lists += await self._tokens_thread.run(write)
+        return b"[%b]" % b",".join(lists)
 
     def _on_batch(self, texts: int) -> None:
         self.metrics.count_batch(texts)

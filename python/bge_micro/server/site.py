@@ -44,9 +44,9 @@ def page_file(name: str, content_type: str) -> Callable[[Service, Request], Awai
 
 
 async def health(service: Service, request: Request) -> Response:
-    """GET /health: 200 as long as texts are accepted and encoded."""
-    if not service.engine.alive:
-        raise UnavailableError("the engine has stopped")
+    """GET /health: 200 as long as texts are taken and encoded."""
+    if not service.alive:
+        raise UnavailableError("texts are not encoded: a thread has stopped, or is stuck")
     return json_response({"status": "ok"})
 
 

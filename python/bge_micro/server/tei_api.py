@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import asyncio
 from typing import Any
 
 import numpy as np
-import orjson
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -15,7 +13,6 @@ from bge_micro.server.answers import as_numbers, json_response, vectors_response
 from bge_micro.server.errors import JSON, InputError
 from bge_micro.server.fields import Fields, Rows
 from bge_micro.server.service import Service
-from bge_micro.server.tokens import list_tokens
 from bge_micro.similarity import similarity as compare
 
 _EMBED = ("inputs", "truncate", "truncation_direction", "prompt_name", "normalize", "dimensions")
@@ -72,13 +69,7 @@ async def tokenize(service: Service, body: Any, note: dict[str, Any]) -> Respons
             param="inputs",
         )
 
-    def write() -> bytes:
-        lists = [
-            orjson.dumps(list_tokens(service.tokenizer, text, special=special)) for text in texts
-        ]
-        return b"[%b]" % b",".join(lists)
-
-    answer = await asyncio.get_running_loop().run_in_executor(None, write)
+    answer = await service.tokenize(texts, special=special)
     return Response(answer, media_type=JSON)
 
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+import orjson
 import tokenizers
 from numpy.typing import NDArray
 
@@ -34,8 +36,14 @@ def check_ids(model: SentenceTransformer, row: list[Any], number: int) -> NDArra
     return np.array(row, np.int32)
 
 
-def list_tokens(tokenizer: tokenizers.Tokenizer, text: str, *, special: bool) -> list[Any]:
-    """Return the tokens of a text, uncut, as TEI lists them."""
+def write_tokens(
+    tokenizer: tokenizers.Tokenizer, texts: Sequence[str], *, special: bool
+) -> list[bytes]:
+    """Return the tokens of each text, uncut, as the JSON lists of TEI."""
+    return [orjson.dumps(_tokens(tokenizer, text, special=special)) for text in texts]
+
+
+def _tokens(tokenizer: tokenizers.Tokenizer, text: str, *, special: bool) -> list[Any]:
     text = replace_surrogates(text)
     # The call for a batch releases the GIL, that for one text does not.
     (encoding,) = tokenizer.encode_batch([text], add_special_tokens=special)

@@ -1,0 +1,96 @@
+"""Clients that leave, and clients that only stop sending."""
+
+from __future__ import annotations
+
+import json
+import signal
+import socket
+import time
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from bge_micro import SentenceTransformer
+from bge_micro.server.limits import Limits
+
+from .servers import Running, Start, running
+from .test_framing import BODY, HEAD, answers_in
+from .test_hostile_clients import connect, read_all, wait_until
+
+LONG = ["some words of a long text " * 60] * 64  # of 360 tokens each
+
+
+def request_for(texts: list[str]) -> bytes:
+    body = json.dumps({"inputs": texts, "truncate": True}).encode()
+    return HEAD + b"Content-Length: %d\r\n\r\n%b" % (len(body), body)
+
+
+def is_idle(server: Running) -> bool:
+    return server.service.engine.waiting_texts == 0
+
+
+@pytest.mark.parametrize("version", [b"1.1", b"1.0"])
+def test_who_stops_sending_gets_the_answer(server: Running, version: bytes) -> None:
+    request = HEAD.replace(b"1.1", version) + b"Content-Length: %d\r\n\r\n%b" % (len(BODY), BODY)
+    with connect(server.url) as connection:
+        connection.sendall(request)
+        connection.shutdown(socket.SHUT_WR)
+        assert [status for status, _ in answers_in(read_all(connection))] == [200]
+    with connect(server.url) as connection:  # which comes even if it is long in coming
+        connection.sendall(request_for(["a cat"] * 2000) + request)
+        connection.shutdown(socket.SHUT_WR)
+        assert [status for status, _ in answers_in(read_all(connection))] == [200, 200]
+
+
+def test_an_interim_answer_comes_before_a_late_one(model: SentenceTransformer) -> None:
+    with running(model, Limits(left_seconds=0.01)) as server, connect(server.url) as connection:
+        connection.sendall(request_for(LONG))
+        connection.shutdown(socket.SHUT_WR)
+        answer = read_all(connection)
+    assert answer.startswith(b"HTTP/1.1 102 Processing\r\n\r\n")
+    assert [status for status, _ in answers_in(answer)] == [200]
+
+
+@pytest.mark.parametrize("version", [b"1.1", b"1.0"])
+def test_what_nobody_waits_for_is_dropped(model: SentenceTransformer, version: bytes) -> None:
+    """What is begun as well as what waits."""
+    with running(model, Limits(left_seconds=0.1)) as server:
+        start = time.monotonic()
+        for _ in range(6):
+            with connect(server.url) as connection:
+                connection.sendall(request_for(LONG * 10).replace(b"HTTP/1.1", b"HTTP/" + version))
+                time.sleep(0.2)
+        wait_until(lambda: is_idle(server))
+        seconds = time.monotonic() - start
+        encoded = server.service.metrics.text().partition(b"bge_micro_batch_texts_sum ")[2]
+        assert float(encoded.split()[0]) < 6 * 10 * 64 / 2
+        print(f"idle {seconds:.1f} s after the first, {float(encoded.split()[0])} texts encoded")
+
+
+def test_sigterm_does_not_wait_for_who_left(start: Start) -> None:
+    server = start()
+    for _ in range(8):
+        with connect(server.url) as connection:
+            connection.sendall(request_for(LONG * 10))
+    time.sleep(0.5)
+    begin = time.monotonic()
+    server.process.send_signal(signal.SIGTERM)
+    assert server.wait() == 0
+    assert time.monotonic() - begin < 15
+
+
+def test_small_requests_have_room_beside_large_ones(model: SentenceTransformer) -> None:
+    """A queue full of large requests refuses large ones, not small ones."""
+    large = {"inputs": LONG, "truncate": True}
+    with (
+        running(model, Limits(queue_texts=120)) as server,
+        server.client() as client,
+        ThreadPoolExecutor(1) as pool,
+    ):
+        first = pool.submit(client.post, "/embed", json=large)
+        wait_until(lambda: not is_idle(server))
+        assert client.post("/embed", json=large).status_code == 429
+        small = [client.post("/embed", json={"inputs": ["a"] * 32}) for _ in range(10)]
+        assert [answer.status_code for answer in small] == [200] * 10
+        assert not first.done()
+        assert first.result().status_code == 200
