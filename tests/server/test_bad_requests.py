@@ -196,7 +196,7 @@ def test_a_failing_handler_says_so(
     def fail(*arguments: object, **options: object) -> object:
         raise KeyError(SECRET)
 
-    monkeypatch.setattr("bge_micro.server.tei_api.list_tokens", fail)
+    monkeypatch.setattr("bge_micro.server.service.write_tokens", fail)
     answer = client.post("/tokenize", json={"inputs": SECRET})
     assert answer.status_code == 500
     assert SECRET not in answer.text

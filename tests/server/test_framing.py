@@ -200,6 +200,14 @@ def test_trailers_are_no_headers(model: SentenceTransformer) -> None:
         assert [status for status, _ in exchange(server, head, body, trailers)] == [401]
 
 
+@pytest.mark.parametrize("trailer", [b"Connection: close", b"connection: x", b"Upgrade: h2c"])
+def test_trailers_do_not_decide_what_follows(server: Running, trailer: bytes) -> None:
+    head = HEAD + b"Transfer-Encoding: chunked\r\n\r\n"
+    body = CHUNKED.removesuffix(b"\r\n")
+    answers = exchange(server, head + body + trailer + b"\r\n\r\n" + LAST)
+    assert [status for status, _ in answers] == [400]
+
+
 @pytest.mark.parametrize("body", [b"5\nabcde", b"5\r\nabcdeX", b"0x5\r\n", b"5 \r\n", b"-1\r\n"])
 def test_a_broken_body_is_refused_once(server: Running, body: bytes) -> None:
     head = HEAD + b"Transfer-Encoding: chunked\r\n\r\n"

@@ -102,6 +102,8 @@ class ParsingProtocol(HttpToolsProtocol):
     def on_header(self, name: bytes, value: bytes) -> None:
         """Take a header; drop what comes behind a body, after the others have been looked at."""
         if not self._in_head:
+            if name.lower() in (b"connection", b"upgrade"):  # which the parser would obey even so
+                self._stop(Refusal(HTTPStatus.BAD_REQUEST, "a header is in the wrong place"))
             return
         self._head_bytes += len(name) + len(value) + 4
         if self._head_bytes > self.limits.head_bytes or len(self.headers) >= self.limits.headers:
