@@ -63,15 +63,15 @@ def read(data: bytes) -> Iterator[Read]:
         headers = tuple(
             (field[1].lower(), field[2].rstrip(b" \t")) for field in fields if field is not None
         )
-        target_read = _target(target, dict(headers).get(b"host", b""))
+        target_read = _target(target, dict(headers).get(b"host"))
         if target_read is None or not _clear(headers, minor):
             yield Read(None)
             return
         path, query, doubtful = target_read
         values = dict(headers)
+        # An upgrade is ignored; whether its header is shown to the application means nothing.
         shown = tuple(header for header in headers if header[0] != b"upgrade")
-        upgrade = b"upgrade" in values and b"upgrade" in _connection(headers)
-        request = Request(method, path, query, shown if upgrade else headers, b"")
+        request = Request(method, path, query, shown, b"")
         length = values.get(b"content-length")
         if length is not None:
             size = int(length)
@@ -103,12 +103,12 @@ def _connection(headers: tuple[tuple[bytes, bytes], ...]) -> set[bytes]:
     }
 
 
-def _target(target: bytes, host: bytes) -> tuple[bytes, bytes, bool] | None:
+def _target(target: bytes, host: bytes | None) -> tuple[bytes, bytes, bool] | None:
     """Return path, query, and whether the form is one that may be refused."""
     doubtful = False
     if not target.startswith(b"/"):
         absolute = re.fullmatch(rb"(?i:https?)://([^/?#]*)(.*)", target)
-        if absolute is None or absolute[1].lower() != host.lower():
+        if absolute is None or (host is not None and absolute[1].lower() != host.lower()):
             return None
         target = absolute[2] if absolute[2].startswith(b"/") else b"/" + absolute[2]
         doubtful = True
