@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from bge_micro import _core
-from bge_micro.choices import COMPUTE_TYPES, POOLINGS, PRECISIONS
+from bge_micro import _core, choices
 from bge_micro.search.top_k import METRICS
 
 
 def test_choices_of_the_core_are_those_of_python() -> None:
     assert _core.choices == {
-        "compute_type": COMPUTE_TYPES,
-        "pooling": POOLINGS,
-        "precision": PRECISIONS,
+        "compute_type": choices.COMPUTE_TYPES,
+        "pooling": choices.POOLINGS,
+        "precision": choices.PRECISIONS,
         "element": ("float32", "int8", "uint8", "bits"),
         "metric": ("dot", "cosine"),
     }
