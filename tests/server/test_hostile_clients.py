@@ -24,7 +24,7 @@ from .servers import PATIENCE, Running, ServerProcess, Start, running
 
 SECRET = "xyzzy plugh"
 JSON = {"Content-Type": "application/json"}
-HEAD = b"POST /embed HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
+HEAD = b"POST /embed HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
 GOOD = HEAD + b'Content-Length: 15\r\n\r\n{"inputs": "a"}'
 
 linux_only = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc, sets limits")
@@ -114,7 +114,7 @@ def test_slow_heads(model: SentenceTransformer, sent: bytes) -> None:
 def test_bodies_that_go_on_after_the_answer(
     model: SentenceTransformer, content_type: bytes
 ) -> None:
-    head = b"POST /embed HTTP/1.1\r\nHost: x\r\nContent-Type: %b\r\n" % content_type
+    head = b"POST /embed HTTP/1.1\r\nHost: localhost\r\nContent-Type: %b\r\n" % content_type
     limits = Limits(head_seconds=3, body_bytes=1000)
     with running(model, limits) as server, connect(server.url) as connection:
         connection.sendall(

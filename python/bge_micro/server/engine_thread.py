@@ -13,6 +13,7 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
+from itertools import pairwise
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -205,7 +206,8 @@ class EngineThread:
             if rows:
                 room -= sum(map(len, rows))
                 # Tokens have their prompt, so that rows of several prompts can go together.
-                parts.setdefault(job.plan._replace(prompt=""), []).append((job, rows))
+                plan = job.plan._replace(prompt="") if job.plan.prompt else job.plan
+                parts.setdefault(plan, []).append((job, rows))
         for plan, group in parts.items():
             _run(group, partial(self._encode, plan))
 
@@ -238,7 +240,8 @@ class EngineThread:
 
     def _tokenize(self, plan: Plan, group: list[Part]) -> None:
         batch = self._model._pipeline.tokenize([text for _, rows in group for text in rows], plan)
-        ids = np.split(batch.ids, batch.offsets[1:-1])
+        ends = batch.offsets.tolist()
+        ids = [batch.ids[start:stop] for start, stop in pairwise(ends)]
         start = 0
         for job, rows in group:
             stop = start + len(rows)

@@ -54,7 +54,9 @@ class ParsingProtocol(HttpToolsProtocol):
     def data_received(self, data: bytes) -> None:
         """Take bytes, and parse those whose turn it is."""
         self._unset_keepalive_if_required()
-        self._unparsed = memoryview(bytes(self._unparsed) + data if self._unparsed else data)
+        if self._unparsed:
+            data = bytes(self._unparsed) + data
+        self._unparsed = memoryview(data)
         self.parse()
 
     def parse(self) -> None:
@@ -73,7 +75,7 @@ class ParsingProtocol(HttpToolsProtocol):
                 break
             if self._unfinished >= self.limits.head_bytes:
                 self.refuse(self._too_large())
-            elif not self.held.heads.set(self, self._unfinished):
+            elif self._unfinished and not self.held.heads.set(self, self._unfinished):
                 busy = "too many large heads at once; try again"
                 self.refuse(Refusal(HTTPStatus.SERVICE_UNAVAILABLE, busy))
         self.flow.hold_back(bool(self._unparsed))
@@ -108,7 +110,10 @@ class ParsingProtocol(HttpToolsProtocol):
         self._head_bytes += len(name) + len(value) + 4
         if self._head_bytes > self.limits.head_bytes or len(self.headers) >= self.limits.headers:
             self._stop(self._too_large())
-        super().on_header(name, value)
+        name = name.lower()
+        self.headers.append((name, value))
+        if name == b"expect":
+            self.expect_100_continue = value.lower() == b"100-continue"
 
     def on_headers_complete(self) -> None:
         """Begin to work on a request."""

@@ -64,13 +64,18 @@ def ragged_ids(
             )
         if not 1 <= len(row) <= limit:
             raise ValueError(f"row {number} has {len(row)} token ids, expected 1 to {limit}")
-        if row.min() < 0 or row.max() >= vocabulary:
-            raise ValueError(
-                f"row {number} has token ids from {row.min()} to {row.max()}, expected 0 to "
-                f"{vocabulary - 1}"
-            )
+    ids = np.concatenate(copies)
+    # All at once, because of a short row either would take longer than everything else.
+    if ids.min() < 0 or ids.max() >= vocabulary:
+        bad = (row.min() < 0 or row.max() >= vocabulary for row in copies)
+        number = list(bad).index(True)
+        row = copies[number]
+        raise ValueError(
+            f"row {number} has token ids from {row.min()} to {row.max()}, expected 0 to "
+            f"{vocabulary - 1}"
+        )
     return RaggedBatch(
-        ids=np.concatenate(copies).astype(np.int32),
+        ids=ids.astype(np.int32),
         offsets=np.cumsum([0, *map(len, copies)], dtype=np.int64),
         truncated=np.zeros(len(copies), np.bool_),
     )
