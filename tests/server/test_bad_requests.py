@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import socket
+import threading
 import time
 
 import httpx
@@ -200,3 +201,26 @@ def test_a_failing_handler_says_so(
     answer = client.post("/tokenize", json={"inputs": SECRET})
     assert answer.status_code == 500
     assert SECRET not in answer.text
+
+
+def test_a_call_that_does_not_end_is_told(
+    model: SentenceTransformer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ended = threading.Event()
+
+    def hang(*arguments: object) -> object:
+        ended.wait(PATIENCE)
+        raise InterruptedError
+
+    with running(model, Limits(stuck_seconds=0.3)) as server, server.client() as client:
+        monkeypatch.setattr(server.service.transformer, "run", hang)
+        answer = client.post("/v1/embeddings", json={"input": "a"})
+        assert answer.status_code == 503
+        assert answer.json()["error"]["type"] == "server_error"
+        assert client.get("/health").status_code == 503
+        assert client.post("/embed", json={"inputs": "a"}).status_code == 503
+        ended.set()
+        monkeypatch.undo()
+        while client.get("/health").status_code != 200:
+            time.sleep(0.05)
+        assert client.post("/embed", json={"inputs": "a"}).status_code == 200
