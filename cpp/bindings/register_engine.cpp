@@ -1,8 +1,10 @@
 // The Engine class: arrays in and out, the GIL released, errors mapped; no arithmetic.
 #include <utility>
+#include <vector>
 
 #include "bindings/choices.h"
 #include "bindings/convert.h"
+#include "bindings/gil.h"
 #include "bindings/register.h"
 #include "engine.h"
 
@@ -30,6 +32,31 @@ Config to_config(const py::object& values) {
   return config;
 }
 
+// A copy of a batch. The arrays of the caller may change while the GIL is released; what is encoded
+// must be what the engine has checked.
+class Batch {
+ public:
+  Batch(const Ids& ids, const Offsets& offsets) {
+    if (ids.ndim() != 1 || offsets.ndim() != 1 || offsets.size() < 1) {
+      throw std::invalid_argument(
+          "ids and offsets must have one dimension, and offsets at least one entry");
+    }
+    ids_.assign(ids.data(), ids.data() + ids.size());
+    offsets_.assign(offsets.data(), offsets.data() + offsets.size());
+    if (std::cmp_not_equal(offsets_.back(), ids_.size())) {
+      throw std::invalid_argument("the last offset is " + std::to_string(offsets_.back()) +
+                                  ", expected the number of ids, " + std::to_string(ids_.size()));
+    }
+  }
+  RaggedBatch view() const {
+    return {ids_.data(), offsets_.data(), static_cast<std::int64_t>(offsets_.size()) - 1};
+  }
+
+ private:
+  std::vector<std::int32_t> ids_;
+  std::vector<std::int64_t> offsets_;
+};
+
 class PyEngine {
  public:
   PyEngine(const py::object& config, const std::map<std::string, py::array>& arrays,
@@ -49,8 +76,9 @@ class PyEngine {
               int skip, const std::optional<py::function>& poll,
               const std::optional<py::array>& vectors,
               const std::optional<py::array>& token_embeddings) const {
+    const Batch batch(ids, offsets);
     Request request;
-    request.batch = to_batch(ids, offsets);
+    request.batch = batch.view();
     request.pooling = kPoolings.parse(pooling);
     request.output = {dimensions, normalize, kPrecisions.parse(precision)};
     request.threads = threads;
@@ -69,10 +97,10 @@ class PyEngine {
                    static_cast<std::size_t>(engine_->config().hidden) * sizeof(float)));
     }
     try {
-      const py::gil_scoped_release release;
+      ReleasedGil released;
       engine_->encode(request, [&] {
-        const py::gil_scoped_acquire acquire;
-        return PyErr_CheckSignals() != 0 || (poll && raises(*poll));
+        return released.with_gil(
+            [&] { return PyErr_CheckSignals() != 0 || (poll && raises(*poll)); });
       });
     } catch (const Stopped&) {
       throw py::error_already_set();  // what the signal handler or poll raised
@@ -82,7 +110,10 @@ class PyEngine {
   std::string isa() const { return engine_->isa(); }
   std::size_t packed_bytes() const { return engine_->packed_bytes(); }
   std::size_t workspace_bytes() const { return engine_->workspace_bytes(); }
-  void trim() const { engine_->trim(); }
+  void trim() const {
+    const ReleasedGil released;
+    engine_->trim();
+  }
 
  private:
   // Calls it; an exception stays where Python looks for one.
@@ -90,17 +121,6 @@ class PyEngine {
     PyObject* result = PyObject_CallNoArgs(poll.ptr());
     Py_XDECREF(result);
     return result == nullptr;
-  }
-
-  static RaggedBatch to_batch(const Ids& ids, const Offsets& offsets) {
-    if (ids.ndim() != 1 || offsets.ndim() != 1 || offsets.size() < 1) {
-      throw std::invalid_argument("ids and offsets must have one dimension, offsets an entry");
-    }
-    RaggedBatch batch{ids.data(), offsets.data(), offsets.size() - 1};
-    if (offsets.at(offsets.size() - 1) != ids.size()) {
-      throw std::invalid_argument("the last offset must be the number of ids");
-    }
-    return batch;
   }
 
   static std::size_t row_bytes(const VectorOutput& output) {
@@ -159,7 +179,7 @@ void register_engine(py::module_& module) {
            py::arg("threads"), py::arg("normalize_whole") = false, py::arg("skip") = 0,
            py::arg("poll") = py::none(), py::arg("vectors") = py::none(),
            py::arg("token_embeddings") = py::none())
-      .def("trim", &PyEngine::trim, py::call_guard<py::gil_scoped_release>())
+      .def("trim", &PyEngine::trim)
       .def_property_readonly("isa", &PyEngine::isa)
       .def_property_readonly("packed_bytes", &PyEngine::packed_bytes)
       .def_property_readonly("workspace_bytes", &PyEngine::workspace_bytes);

@@ -1,5 +1,6 @@
 // Exact search: arrays in and out, the GIL released, errors mapped; no arithmetic.
 #include "bindings/choices.h"
+#include "bindings/gil.h"
 #include "bindings/register.h"
 #include "isa/dispatch.h"
 #include "search/top_k.h"
@@ -37,7 +38,11 @@ py::tuple search(const py::array& queries, const py::array& rows, std::int64_t k
     throw std::invalid_argument("queries and rows must have the same number of columns, 1 to " +
                                 std::to_string(kMaxInner));
   }
-  if (k < 0 || k > search.row_count) throw std::invalid_argument("k must be 0 to the row count");
+  if (k < 0 || k > search.row_count) {
+    throw std::invalid_argument("k is " + std::to_string(k) +
+                                ", expected 0 to the number of rows, " +
+                                std::to_string(search.row_count));
+  }
   py::array_t<std::int64_t> indices({search.query_count, k});
   const bool ints = has_int_scores(search.element, search.metric);
   py::array scores(ints ? py::dtype::of<std::int32_t>() : py::dtype::of<float>(),
@@ -46,11 +51,9 @@ py::tuple search(const py::array& queries, const py::array& rows, std::int64_t k
   search.scores = scores.mutable_data();
   const KernelTable& kernels = select_kernels(isa);
   try {
-    const py::gil_scoped_release release;
-    top_k(kernels, search, [] {
-      const py::gil_scoped_acquire acquire;
-      return PyErr_CheckSignals() != 0;
-    });
+    ReleasedGil released;
+    top_k(kernels, search,
+          [&] { return released.with_gil([] { return PyErr_CheckSignals() != 0; }); });
   } catch (const Stopped&) {
     throw py::error_already_set();  // what the signal handler raised
   }

@@ -14,7 +14,7 @@ class Solo : public Team {
 }  // namespace
 
 Team& solo_team() {
-  static Solo solo;
+  static Team& solo = *new Solo;  // never destroyed: threads may use it while the process ends
   return solo;
 }
 

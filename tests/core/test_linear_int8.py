@@ -240,5 +240,5 @@ def test_gelu_epilogue(isa: str, rows: int, outputs: int) -> None:
 def test_weights_of_minus_128_are_refused(isa: str) -> None:
     layer = random_layer(16, 16)
     layer.weight[3, 5] = -128
-    with pytest.raises(ValueError, match=r"'weight\.weight' holds -128"):
+    with pytest.raises(ValueError, match=r"'weight\.weight' has a value of -128"):
         layer.run(isa, random_rows(1, 16))

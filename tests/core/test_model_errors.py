@@ -12,7 +12,15 @@ from numpy.typing import NDArray
 
 from bge_micro import _core
 from core.isas import assert_same_bits
-from core.models import Sizes, Tensors, encode, make_model, random_tensors, random_texts
+from core.models import (
+    Sizes,
+    Tensors,
+    encode,
+    make_model,
+    ragged,
+    random_tensors,
+    random_texts,
+)
 
 SIZES = Sizes()
 QUERY = "encoder.layer.1.attention.self.query"
@@ -122,7 +130,7 @@ def wrong_tensors() -> dict[str, tuple[str, NDArray[Any], str]]:
         "transposed": (f"{QUERY}.weight", weight.T, "must be in C order"),
         "row missing": (f"{QUERY}.weight", weight[:-1], r"shape \[63, 64\], expected \[64, 64\]"),
         "flat": (f"{QUERY}.weight", weight.ravel(), r"shape \[4096\], expected \[64, 64\]"),
-        "minus 128": (f"{QUERY}.weight", lowest, r"holds -128; int8 weights lie in \[-127, 127\]"),
+        "minus 128": (f"{QUERY}.weight", lowest, r"has a value of -128; int8 weights must be in"),
         "bias 2-D": (f"{QUERY}.bias", bias[np.newaxis], r"shape \[1, 64\], expected \[64\]"),
         "bias 0-D": (f"{QUERY}.bias", bias[0:1].reshape(()), r"shape \[\], expected \[64\]"),
         "empty bias": (f"{QUERY}.bias", bias[:0], r"shape \[0\], expected \[64\]"),
@@ -186,11 +194,11 @@ def test_no_name_means_the_best_instruction_set() -> None:
 @pytest.mark.parametrize(
     ("offsets", "message"),
     [
-        ([], "offsets an entry"),
+        ([], "offsets at least one entry"),
         ([[0, 4, 10]], "one dimension"),
         ([1, 4, 10], "offsets must begin with 0"),
-        ([0, 4, 9], "the last offset must be the number of ids"),
-        ([0, 4, 11], "the last offset must be the number of ids"),
+        ([0, 4, 9], "the last offset is 9, expected the number of ids, 10"),
+        ([0, 4, 11], "the last offset is 11, expected the number of ids, 10"),
         ([0, 11, 10], "text 1 has -1 tokens"),
         ([0, -4, 10], "text 0 has -4 tokens"),
         ([0, 0, 10], "text 0 has 0 tokens, expected 1 to 512"),
@@ -199,7 +207,7 @@ def test_no_name_means_the_best_instruction_set() -> None:
         ([0, -(2**63), 10], "text 0 has -9223372036854775808 tokens"),
     ],
 )
-def test_offsets_that_lie(model: _core.Engine, offsets: list[int], message: str) -> None:
+def test_wrong_offsets(model: _core.Engine, offsets: list[int], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         run(model, offsets=np.array(offsets, np.int64))
 
@@ -291,6 +299,28 @@ def test_wrong_dimensions(model: _core.Engine, dimensions: int) -> None:
 def test_unknown_names(model: _core.Engine, name: str, value: str) -> None:
     with pytest.raises(ValueError, match=f"unknown {name} '{value}', expected one of"):
         run(model, **{name: value})
+
+
+@pytest.mark.parametrize("changed", ["ids", "offsets"])
+def test_arrays_that_change_while_they_are_encoded(model: _core.Engine, changed: str) -> None:
+    """What is encoded is what was checked, whatever another thread does to the arrays meanwhile."""
+    texts = random_texts(SIZES, [500] * 200)
+    ids, offsets = ragged(texts)
+    expected = encode(model, SIZES, texts, threads=2)
+    calls = 0
+
+    def poll() -> None:
+        nonlocal calls
+        calls += 1
+        if changed == "ids":
+            ids[:] = 2**31 - 1
+        else:
+            offsets[1:] = 2**62
+
+    vectors = np.zeros((len(texts), 64), np.float32)
+    run(model, ids=ids, offsets=offsets, vectors=vectors, poll=poll)
+    assert calls, "the batch is too small: nothing has changed during it"
+    assert_same_bits(vectors, expected)
 
 
 def test_the_model_works_after_every_refusal() -> None:

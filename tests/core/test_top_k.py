@@ -199,7 +199,7 @@ def test_any_shape(
         (np.ones((1, 3), np.float32), np.ones((2, 4), np.float32), 1, "same number of columns"),
         (np.ones((1, 4)), np.ones((2, 4), np.float32), 1, "queries must be"),
         (np.ones((1, 4), np.float32), np.ones((4, 2), np.float32).T, 1, "rows must be"),
-        (np.ones((1, 4), np.float32), np.ones((2, 4), np.float32), 3, "k must be"),
+        (np.ones((1, 4), np.float32), np.ones((2, 4), np.float32), 3, "k is 3, expected 0 to"),
         (np.ones((1, 32769), np.float32), np.ones((2, 32769), np.float32), 1, "1 to 32768"),
     ],
 )
