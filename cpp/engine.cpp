@@ -9,23 +9,23 @@
 #include <malloc.h>
 #endif
 
-#include "isa/dispatch.h"
 #include "model/encoder.h"
 #include "parallel/float_mode.h"
 
 namespace bge {
 namespace {
 
-// Tokens of a block: enough rows to amortise the pass over all weights, few enough that a batch
-// gives every thread several blocks to even out. In float32 the weights of bge-micro-v2 are 21 MB,
-// which a shared L3 does not keep from block to block: twice int8's rows make sentences 3 to 5 %
-// faster, four times as many no more than that. In int8 they are 5 MB, and more rows gain nothing.
+// Tokens of a block: enough rows to make reading all weights worth it, and few enough that a batch
+// has several blocks for every thread, so that all end at about the same time. In float32 the
+// weights of bge-micro-v2 are 21 MB, which a shared L3 does not keep from block to block: with
+// twice as many rows as in int8, sentences are 3 to 5 % faster; four times as many gain nothing
+// more. In int8 the weights are 5 MB, and more rows gain nothing.
 constexpr std::int64_t kBlockTokensInt8 = 2 * kChunkRows;
 constexpr std::int64_t kBlockTokensFloat = 4 * kChunkRows;
 constexpr std::int64_t kSmallestBlockTokens = 24;
 constexpr std::int64_t kBlocksPerThread = 4;
 
-// Fewer tokens are brief work for parallel.h: about 4 ms in one thread.
+// Fewer tokens count as brief work (parallel.h): about 4 ms in one thread.
 constexpr std::int64_t kBriefTokens = 128;
 
 std::int64_t token_budget(const Request& request, bool int8) {
@@ -67,7 +67,7 @@ namespace {
 
 PackedModel pack_in_default_mode(const Config& config, const EncoderWeights& weights,
                                  Compute compute, ByteForm form) {
-  const FloatMode mode;  // multiplying weights out rounds
+  const FloatMode mode;  // the product of weight and scale is rounded
   return pack_model(config, weights, compute == Compute::kInt8, form);
 }
 
@@ -75,7 +75,8 @@ PackedModel pack_in_default_mode(const Config& config, const EncoderWeights& wei
 
 Engine::Engine(const Config& config, const EncoderWeights& weights, Compute compute,
                const std::string& isa)
-    : kernels_(select_kernels(isa)),
+    : isa_(select_instruction_set(isa)),
+      kernels_(isa_.kernels),
       compute_(compute == Compute::kInt8 ? kernels_.int8 : kernels_.float32),
       model_(pack_in_default_mode(config, weights, compute, compute_.byte_form)) {}
 
@@ -91,7 +92,7 @@ void Engine::encode(const Request& request, FunctionRef<bool()> stop_asked) {
   Workers workers(*this, request);
   Team& team = workers.team();
 
-  // A block takes what fits the budget, or one text.
+  // The largest block, and the longest text.
   std::size_t longest = 1;
   std::size_t rows = 1;
   for (const Block& block : blocks) {
@@ -101,8 +102,8 @@ void Engine::encode(const Request& request, FunctionRef<bool()> stop_asked) {
       longest = std::max(longest, static_cast<std::size_t>(batch.tokens(text)));
     }
   }
-  // Where blocks are fewer than workers, the team shares each block, whose activations stand in
-  // the first workspace; the others need buffers for chunks and heads only.
+  // With fewer blocks than workers, the team shares each block. The block's activations are then in
+  // the first workspace, and the others need buffers for chunks and heads only.
   const bool share = blocks.size() < static_cast<std::size_t>(team.width());
   for (int i = 0; i < team.width(); ++i) {
     workers.spaces()[i]->reserve(model_.config, compute_, share && i > 0 ? 1 : rows, longest);
@@ -138,7 +139,7 @@ void Engine::write_block(const Request& request, Block block, const Workspace& w
   if (!request.vectors) return;
   for (std::int64_t text = block.begin; text < block.end; ++text) {
     const std::size_t row = static_cast<std::size_t>(batch.offsets[text] - first);
-    const int skip = std::min(request.skip, batch.tokens(text) - 1);  // something is always pooled
+    const int skip = std::min(request.skip, batch.tokens(text) - 1);  // pools at least one token
     kernels_.pool(request.pooling,
                   workspace.hidden_states() + (row + static_cast<std::size_t>(skip)) * row_floats,
                   batch.tokens(text) - skip, hidden, workspace.pooled());
@@ -163,7 +164,7 @@ void Engine::check(const Request& request) const {
   if (request.skip < 0) refuse("skip must be at least 0, not " + std::to_string(request.skip));
   if (batch.texts > 0 && batch.offsets[0] != 0) refuse("offsets must begin with 0");
   for (std::int64_t text = 0; text < batch.texts; ++text) {
-    // Wraps where an offset is absurd: a signed difference would be undefined.
+    // Unsigned, because the signed difference of two absurd offsets would be undefined.
     const std::int64_t tokens =
         static_cast<std::int64_t>(static_cast<std::uint64_t>(batch.offsets[text + 1]) -
                                   static_cast<std::uint64_t>(batch.offsets[text]));
@@ -195,7 +196,7 @@ void Engine::drop_free_workspaces() {
 void Engine::trim() {
   drop_free_workspaces();
 #if defined(__GLIBC__)
-  malloc_trim(0);  // what was freed may be kept for the next allocation otherwise
+  malloc_trim(0);  // otherwise glibc may keep freed memory for the next allocation
 #endif
 }
 

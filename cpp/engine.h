@@ -1,4 +1,5 @@
-// Token ids in, vectors out: owns the packed model and the workers' memory, knows no Python.
+// Token ids in, vectors out. Owns the packed model and the workers' memory; knows nothing of
+// Python.
 #pragma once
 
 #include <array>
@@ -6,6 +7,7 @@
 #include <memory>
 #include <string>
 
+#include "isa/dispatch.h"
 #include "kernels/table.h"
 #include "model/pack.h"
 #include "model/ragged.h"
@@ -23,8 +25,8 @@ struct Request {
   RaggedBatch batch;
   Pooling pooling = Pooling::kMean;
   VectorOutput output;
-  bool normalize_whole = false;      // bring vectors to unit length before they are truncated
-  int skip = 0;                      // first tokens of each text that are not pooled, its prompt's
+  bool normalize_whole = false;      // normalise vectors before they are truncated
+  int skip = 0;                      // number of first tokens, a prompt's, that are not pooled
   unsigned char* vectors = nullptr;  // [texts][row_bytes], or null
   std::size_t row_bytes = 0;
   float* token_embeddings = nullptr;  // [total tokens][hidden], or null
@@ -47,15 +49,15 @@ class Engine {
   void encode(const Request& request, FunctionRef<bool()> stop_asked);
 
   const Config& config() const { return model_.config; }
-  const char* isa() const { return kernels_.name; }
+  const char* isa() const { return isa_.name; }
 
-  // Bytes of packed weights, and of workspaces, free ones and those in use. A workspace has what
-  // the largest block and the longest text so far took, whatever the number of texts; there are as
-  // many as workers were at work at once.
+  // Bytes of packed weights, and of all workspaces, free or in use. A workspace is as large as the
+  // largest block and the longest text so far needed, whatever the number of texts. There are as
+  // many as there were workers at the same time.
   std::size_t packed_bytes() const { return packed_size(model_); }
   std::size_t workspace_bytes() const { return workspace_bytes_.load(); }
 
-  // Frees the workspaces that no call is using, and gives the memory back to the system.
+  // Frees the workspaces that no call is using, and returns the memory to the system.
   void trim();
 
  private:
@@ -67,13 +69,14 @@ class Engine {
   void give_back(std::unique_ptr<Workspace> workspace);
   void drop_free_workspaces();
 
+  const InstructionSet& isa_;
   const KernelTable& kernels_;
   const ComputeKernels& compute_;
   const PackedModel model_;
   std::atomic<std::size_t> workspace_bytes_{0};
 
-  // Free workspaces. Slots instead of a locked list: a lock held at the moment of a fork would
-  // never open in the child.
+  // Free workspaces. Atomic slots instead of a list with a lock: a lock that another thread holds
+  // during a fork is never released in the child.
   static constexpr std::size_t kSlots = 64;
   std::array<std::atomic<Workspace*>, kSlots> free_{};
 };

@@ -44,8 +44,8 @@ PYBIND11_MODULE(_core, module, py::mod_gil_not_used()) {
       "instruction_sets",
       [] {
         py::list list;
-        for (const bge::IsaEntry& entry : bge::isa_list()) {
-          list.append(py::make_tuple(entry.kernels->name, entry.supported));
+        for (const bge::InstructionSet& set : bge::instruction_sets()) {
+          list.append(py::make_tuple(set.name, set.supported));
         }
         return list;
       },

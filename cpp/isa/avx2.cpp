@@ -4,5 +4,5 @@
 #include "kernels/make_table.h"
 
 namespace bge {
-constexpr KernelTable kAvx2Kernels = make_table<Avx2>("avx2");
+constexpr KernelTable kAvx2Kernels = make_table<Avx2>();
 }  // namespace bge

@@ -1,9 +1,9 @@
-// avxvnni in the other encoding of its instruction. Never the best of a CPU, which has avx512vnni
-// then, but there it tests what avxvnni is made of.
+// avxvnni with the other encoding of its instruction. A CPU that has it also has avx512vnni, which
+// is faster; it exists to test the source of avxvnni on such CPUs.
 #include "isa/lanes_avxvnni.h"
 #include "isa/tables.h"
 #include "kernels/make_table.h"
 
 namespace bge {
-constexpr KernelTable kAvx512VlVnniKernels = make_table<AvxVnni>("avx512vl_vnni");
+constexpr KernelTable kAvx512VlVnniKernels = make_table<AvxVnni>();
 }  // namespace bge

@@ -4,5 +4,5 @@
 #include "kernels/make_table.h"
 
 namespace bge {
-constexpr KernelTable kAvx512VnniKernels = make_table<Avx512Vnni>("avx512vnni");
+constexpr KernelTable kAvx512VnniKernels = make_table<Avx512Vnni>();
 }  // namespace bge

@@ -3,5 +3,5 @@
 #include "kernels/make_table.h"
 
 namespace bge {
-constexpr KernelTable kAvxVnniKernels = make_table<AvxVnni>("avxvnni");
+constexpr KernelTable kAvxVnniKernels = make_table<AvxVnni>();
 }  // namespace bge

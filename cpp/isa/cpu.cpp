@@ -78,7 +78,6 @@ bool system_has(const char* feature) {
 
 CpuFeatures detect_cpu() {
   CpuFeatures features;
-  features.neon = true;
 #if defined(__linux__)
   constexpr unsigned long kDotprod = 1ul << 20;  // HWCAP_ASIMDDP
   constexpr unsigned long kI8mm = 1ul << 13;     // HWCAP2_I8MM
@@ -95,10 +94,6 @@ CpuFeatures detect_cpu() {
 #endif
   return features;
 }
-
-#else
-
-CpuFeatures detect_cpu() { return {}; }
 
 #endif
 

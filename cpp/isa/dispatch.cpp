@@ -7,40 +7,34 @@
 
 namespace bge {
 
-const std::vector<IsaEntry>& isa_list() {
-  static const std::vector<IsaEntry> list = [] {
-    [[maybe_unused]] const CpuFeatures cpu = detect_cpu();
-    return std::vector<IsaEntry>{
-#if defined(BGE_MICRO_X86)
-        {&kAvx512VnniKernels, cpu.avx512_vnni},
-        {&kAvx512VlVnniKernels, cpu.avx512_vnni},
-        {&kAvxVnniKernels, cpu.avx_vnni},
-        {&kAvx2Kernels, cpu.avx2_fma},
-        {&kSse41Kernels, cpu.sse41},
-#elif defined(BGE_MICRO_ARM64)
-        {&kNeonI8mmKernels, cpu.neon_i8mm},
-        {&kNeonDotprodKernels, cpu.neon_dotprod},
-        {&kNeonKernels, cpu.neon},
-#endif
-        {&kScalarKernels, true},
+const std::vector<InstructionSet>& instruction_sets() {
+  static const std::vector<InstructionSet> list = [] {
+    const CpuFeatures cpu = detect_cpu();
+    return std::vector<InstructionSet>{
+#define BGE_ISA(name, table, feature) {#name, table, cpu.feature},
+#include "isa/instruction_sets.inc"
     };
   }();
   return list;
 }
 
-const KernelTable& select_kernels(const std::string& name) {
+const InstructionSet& select_instruction_set(const std::string& name) {
   std::string built;
-  for (const IsaEntry& entry : isa_list()) {
-    if (name.empty() ? entry.supported : name == entry.kernels->name) {
-      if (entry.supported) return *entry.kernels;
+  for (const InstructionSet& set : instruction_sets()) {
+    if (name.empty() ? set.supported : name == set.name) {
+      if (set.supported) return set;
       throw std::invalid_argument("instruction set '" + name +
                                   "' is not supported by this CPU (or not enabled by its "
                                   "operating system); unset BGE_MICRO_ISA to use the best one");
     }
     built += built.empty() ? "" : ", ";
-    built += entry.kernels->name;
+    built += set.name;
   }
   throw std::invalid_argument("unknown instruction set '" + name + "'; this build has: " + built);
+}
+
+const KernelTable& select_kernels(const std::string& name) {
+  return select_instruction_set(name).kernels;
 }
 
 }  // namespace bge

@@ -1,4 +1,4 @@
-// Chooses the kernels: the best this CPU can run, or the one asked for by name.
+// Chooses the kernels: those of the best instruction set that this CPU can run, or of a named one.
 #pragma once
 
 #include <string>
@@ -8,16 +8,18 @@
 
 namespace bge {
 
-struct IsaEntry {
-  const KernelTable* kernels;
-  bool supported;
+struct InstructionSet {
+  const char* name;
+  const KernelTable& kernels;
+  bool supported;  // by this CPU and its operating system
 };
 
-// All ISAs of this build, best first; scalar, which runs everywhere, is last.
-const std::vector<IsaEntry>& isa_list();
+// All instruction sets of this build, best first; scalar, which runs everywhere, is last.
+const std::vector<InstructionSet>& instruction_sets();
 
-// The kernels named, or the best for an empty name. Throws std::invalid_argument for a name that
+// The named one, or the best one for an empty name. Throws std::invalid_argument for a name that
 // this build does not have or this CPU cannot run.
+const InstructionSet& select_instruction_set(const std::string& name);
 const KernelTable& select_kernels(const std::string& name);
 
 }  // namespace bge

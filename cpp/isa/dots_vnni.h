@@ -1,5 +1,5 @@
-// The dot products of an ISA with VPDPBUSD, which multiplies unsigned by signed bytes, for any
-// width.
+// The dot products of ISAs with VPDPBUSD, which multiplies unsigned by signed bytes, for registers
+// of any width.
 #pragma once
 
 #include "kernels/lanes.h"
@@ -7,7 +7,7 @@
 namespace bge {
 namespace {
 
-// Tile is the part that widths do differently: a Dot of kernels/lanes.h without codes, and
+// Tile is what depends on the width: a Dot of kernels/lanes.h without what concerns codes, and
 // dpbusd(Acc, unsigned, signed) for codes times weights and for weights times codes.
 template <class Isa, class Tile>
 struct VnniDots {
@@ -16,7 +16,7 @@ struct VnniDots {
   using Weights = typename Tile::Weights;
   using Quad = typename Tile::Quad;
 
-  // Probabilities are unsigned by nature.
+  // The codes of probabilities are unsigned already.
   struct ValueDot : Tile {
     using Code = std::uint8_t;
     static constexpr int kCodeOffset = 0;
@@ -28,7 +28,7 @@ struct VnniDots {
     }
   };
 
-  // A linear's codes are stored plus 128; zero points are corrected for anyway.
+  // A linear's codes are stored plus 128; the correction for the zero point removes that.
   struct LinearDot : ValueDot {
     static constexpr int kCodeOffset = 128;
     static BGE_INLINE void store_codes(std::uint8_t* p, I a) {
@@ -36,7 +36,8 @@ struct VnniDots {
     }
   };
 
-  // Keys are packed plus 128, because what that adds to a query's scores is the same for all.
+  // Keys are packed plus 128. That adds the same number to all of a query's scores, which does not
+  // change the softmax.
   struct KeyDot : Tile {
     using Code = std::int8_t;
     static constexpr int kWeightOffset = 128;

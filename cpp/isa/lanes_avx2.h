@@ -129,11 +129,11 @@ struct Avx2 {
     return _mm256_set1_epi32(four);
   }
 
-  // 8-bit dot product of a linear: VPMADDUBSW multiplies unsigned codes with signed weights and
-  // adds neighbours in 16 bits; two of its results are added before VPMADDWD by ones widens them.
-  // Nothing overflows, because the packer has seen to it (ByteForm::kPaired). Five instructions
-  // for 64 multiply-adds, three of them on the two multiply ports: at most 43 a cycle, where
-  // KeyDot below reaches 32.
+  // 8-bit dot product of a linear: VPMADDUBSW multiplies unsigned codes by signed weights and adds
+  // neighbours in 16 bits. Two of its results are added before VPMADDWD by ones widens them.
+  // Nothing overflows, because the packer limits the weights (ByteForm::kPaired). 64 multiply-adds
+  // take five instructions, three of them on the two multiply ports: at most 43 a cycle; KeyDot
+  // below reaches 32.
   //
   // Tile: 8 rows x 8 columns = 8 accumulators; 2 registers of weights, 1 of ones, 2 of products.
   struct LinearDot {
@@ -170,12 +170,12 @@ struct Avx2 {
     }
   };
 
-  // 8-bit dot product for keys and values, which use all of their range: weights and codes widened
-  // to 16 bits, VPMADDWD. It cannot saturate and needs no sign trick; codes are widened once, when
-  // they are stored.
+  // 8-bit dot product for keys and values, which use their whole range: weights and codes are
+  // widened to 16 bits for VPMADDWD, which cannot saturate. Codes are widened once, when they are
+  // stored.
   //
-  // Tile: 6 rows x 8 columns = 12 accumulators (each VPMADDWD leaves two partial sums a column, so
-  // 8 columns are two registers), 2 registers of weights and 1 of codes of the 16 there are.
+  // Tile: 6 rows x 8 columns = 12 accumulators (VPMADDWD gives two partial sums a column, so 8
+  // columns take two registers), 2 registers of weights and 1 of codes, of 16 registers.
   // 3 rows x 16 columns was rejected: it widens weights twice as often (28 instead of 26 vector
   // instructions for 192 multiply-adds).
   struct KeyDot {
@@ -204,8 +204,9 @@ struct Avx2 {
     }
     static BGE_INLINE Acc zero_acc() { return {_mm256_setzero_si256(), _mm256_setzero_si256()}; }
     static BGE_INLINE Acc dot(Acc acc, Weights w, Quad codes) {
-      // Pinned in order: 12 accumulators, weights, codes and one product fill all 16 registers, and
-      // GCC, left alone, hoists the products and spills nine accumulators to memory.
+      // The empty assembly fixes the order: 12 accumulators, weights, codes and one product fill
+      // all 16 registers; otherwise GCC computes products early and spills nine accumulators to
+      // memory.
       acc.lo = _mm256_add_epi32(acc.lo, _mm256_madd_epi16(w.lo, codes));
       __asm__ volatile("" : "+x"(acc.lo));
       acc.hi = _mm256_add_epi32(acc.hi, _mm256_madd_epi16(w.hi, codes));

@@ -68,8 +68,8 @@ struct Avx512Vnni {
     _mm_storeu_si128(reinterpret_cast<__m128i*>(p), _mm512_cvtepi32_epi8(a));
   }
 
-  // Tile: 8 rows x 32 columns = 16 accumulators, 2 registers of weights, of the 32 there are.
-  // One VPDPBUSD a cycle at a latency of 4 needs 4 chains at least; 16 also amortise the loads.
+  // Tile: 8 rows x 32 columns = 16 accumulators, 2 registers of weights, of 32 registers.
+  // One VPDPBUSD a cycle at a latency of 4 needs 4 chains at least; with 16, loads cost less.
   // 12 rows were rejected: 87 % of the VPDPBUSD peak over the model's linears, 8 rows 93 %.
   struct Tile {
     static constexpr ByteForm kByteForm = ByteForm::kSigned;

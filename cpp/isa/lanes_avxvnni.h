@@ -1,7 +1,7 @@
-// AVX2 with the 8-bit dot product on 256 bits: all but that is lanes_avx2.h.
+// AVX2 with an 8-bit dot product on 256 bits; everything else is in lanes_avx2.h.
 //
 // VPDPBUSD on 256 bits has two encodings: that of AVX-VNNI, which Intel's client CPUs have since
-// Alder Lake, and that of AVX-512 VL with VNNI. The compiler's flags choose.
+// Alder Lake, and that of AVX-512 VL with VNNI. The compiler's flags select one.
 #pragma once
 
 #include "isa/dots_vnni.h"
@@ -11,8 +11,8 @@ namespace bge {
 namespace {
 
 struct AvxVnni : Avx2 {
-  // Tile: 6 rows x 16 columns = 12 accumulators, 2 registers of weights and 1 of codes of the 16
-  // there are. Two VPDPBUSD a cycle at a latency of 5 need 10 chains.
+  // Tile: 6 rows x 16 columns = 12 accumulators, 2 registers of weights and 1 of codes, of 16
+  // registers. Two VPDPBUSD a cycle at a latency of 5 need 10 chains.
   struct Tile {
     static constexpr ByteForm kByteForm = ByteForm::kSigned;
     static constexpr int kColumns = 16;
@@ -29,8 +29,8 @@ struct AvxVnni : Avx2 {
     }
     static BGE_INLINE Quad load_codes4(const void* codes) { return broadcast4(codes); }
     static BGE_INLINE Acc zero_acc() { return isplat(0); }
-    // Pinned in order: 12 accumulators, weights and codes leave one register, and GCC, left alone,
-    // reorders the products and spills up to ten accumulators to memory.
+    // pin() fixes the order: 12 accumulators, weights and codes leave one register free; otherwise
+    // GCC reorders the products and spills up to ten accumulators to memory.
     static BGE_INLINE void pin(__m256i& sums) { __asm__ volatile("" : "+x"(sums)); }
     static BGE_INLINE Acc dpbusd(Acc acc, Quad u, Weights s) {
       acc.lo = _mm256_dpbusd_epi32(acc.lo, u, s.lo);

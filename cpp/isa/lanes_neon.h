@@ -64,7 +64,8 @@ struct Neon {
   static BGE_INLINE F fma(F a, F b, F c) {
     return each([=](int i) { return vfmaq_f32(c.part[i], a.part[i], b.part[i]); });
   }
-  // FMIN and FMAX order signed zeros and spread NaN; a compare and a select do what x86 does.
+  // FMIN and FMAX order signed zeros and return NaN if there is one. A comparison and a selection
+  // give what x86 gives.
   static BGE_INLINE F min(F a, F b) { return select_less(a, b, a, b); }
   static BGE_INLINE F max(F a, F b) { return select_less(b, a, a, b); }
   static BGE_INLINE F select_less(F a, F b, F x, F y) {
@@ -231,12 +232,12 @@ struct NeonDotprod : Neon {
 #endif
 
 #if defined(__ARM_FEATURE_MATMUL_INT8)
-// SMMLA multiplies a matrix of 2 rows x 8 k with one of 8 k x 2 columns: twice SDOT's work. Two
-// steps of a panel, zipped, are its columns; two rows' codes its rows; of an odd last row, twice
-// the same.
+// SMMLA multiplies a matrix of 2 rows x 8 k by one of 8 k x 2 columns: twice the work of SDOT. The
+// columns are two steps of a panel, zipped; the rows are the codes of two rows. An odd last row is
+// used twice.
 //
-// Tile: 6 rows x 16 columns = 24 accumulators of 2 x 2, 3 of codes, 2 of weights on their way
-// through the zip, of 32 registers.
+// Tile: 6 rows x 16 columns = 24 accumulators of 2 x 2 sums, 3 registers of codes, 2 of weights
+// that are being zipped, of 32 registers.
 struct NeonI8mm : Neon {
   struct Dot {
     static constexpr ByteForm kByteForm = ByteForm::kSigned;

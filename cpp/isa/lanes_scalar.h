@@ -1,4 +1,4 @@
-// Plain C++: an array of 16. Runs everywhere; the yardstick for every other ISA.
+// Plain C++: an array of 16. Runs everywhere; every other ISA is compared with it.
 #pragma once
 
 #include "kernels/lanes.h"
@@ -97,7 +97,7 @@ struct Scalar {
       return x;
     });
   }
-  // Vector integers wrap; so do these, which plain int32 arithmetic would not be allowed to.
+  // Vector integers wrap. Signed arithmetic in C++ may not, so these go through unsigned numbers.
   static BGE_INLINE std::int32_t wrap(std::uint32_t x) { return static_cast<std::int32_t>(x); }
   static BGE_INLINE std::uint32_t raw(std::int32_t x) { return static_cast<std::uint32_t>(x); }
   static BGE_INLINE I iadd(const I& a, const I& b) {

@@ -1,5 +1,5 @@
 // SSE4.1, for x86 without AVX2: 16 lanes are four 128-bit registers. There is no fused
-// multiply-add: soft_fma_sse2.h makes one out of double arithmetic.
+// multiply-add; soft_fma_sse2.h computes it with doubles.
 #pragma once
 
 #include <smmintrin.h>

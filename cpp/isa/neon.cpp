@@ -4,5 +4,5 @@
 #include "kernels/make_table.h"
 
 namespace bge {
-constexpr KernelTable kNeonKernels = make_table<NeonBase>("neon");
+constexpr KernelTable kNeonKernels = make_table<NeonBase>();
 }  // namespace bge

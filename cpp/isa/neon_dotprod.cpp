@@ -4,5 +4,5 @@
 #include "kernels/make_table.h"
 
 namespace bge {
-constexpr KernelTable kNeonDotprodKernels = make_table<NeonDotprod>("neon_dotprod");
+constexpr KernelTable kNeonDotprodKernels = make_table<NeonDotprod>();
 }  // namespace bge

@@ -3,5 +3,5 @@
 #include "kernels/make_table.h"
 
 namespace bge {
-constexpr KernelTable kNeonI8mmKernels = make_table<NeonI8mm>("neon_i8mm");
+constexpr KernelTable kNeonI8mmKernels = make_table<NeonI8mm>();
 }  // namespace bge

@@ -3,5 +3,5 @@
 #include "kernels/make_table.h"
 
 namespace bge {
-constexpr KernelTable kScalarKernels = make_table<Scalar>("scalar");
+constexpr KernelTable kScalarKernels = make_table<Scalar>();
 }  // namespace bge

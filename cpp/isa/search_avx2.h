@@ -1,8 +1,8 @@
 // Searching by AVX2: bytes widened to 16 bits, VPMADDWD. It cannot saturate, and rows and queries
 // may hold any byte.
 //
-// Tile: 2 rows x 2 queries, for floats two registers each: 8 accumulators, 2 for a row, 4 for
-// queries, of the 16 there are.
+// Tile: 2 rows x 2 queries. Floats take two registers each: 8 for accumulators, 2 for a row, 4 for
+// queries, of 16 registers.
 #pragma once
 
 #include "isa/lanes_avx2.h"

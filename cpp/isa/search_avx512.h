@@ -1,8 +1,8 @@
-// Searching by AVX-512 with VNNI. VPDPBUSD wants one operand unsigned: the row, plus 128, which
+// Searching by AVX-512 with VNNI. One operand of VPDPBUSD is unsigned: the row plus 128, which
 // makes a dot product too large by 128 times the sum of the query.
 //
-// Tile: 4 rows x 4 queries = 16 accumulators, 1 row, 4 queries of the 32 registers there are. 16
-// chains hide the latency of 4 cycles, and a load serves four multiply-adds.
+// Tile: 4 rows x 4 queries = 16 accumulators, 1 register for a row, 4 for queries, of 32 registers.
+// 16 chains hide the latency of 4 cycles, and each load is used by four multiply-adds.
 #pragma once
 
 #include "isa/lanes_avx512.h"

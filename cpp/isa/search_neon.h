@@ -1,7 +1,7 @@
-// Searching by NEON: SMULL and SADALP, or SDOT where there is one (ARMv8.2).
+// Searching by NEON: SMULL and SADALP, or SDOT if the CPU has it (ARMv8.2).
 //
-// Tile: 2 rows x 2 queries. Floats take 4 registers an accumulator: 16 of the 32 there are, 4 for a
-// row, 8 for queries.
+// Tile: 2 rows x 2 queries. Floats take 4 registers each: 16 for accumulators, 4 for a row, 8 for
+// queries, of 32 registers.
 #pragma once
 
 #include "isa/lanes_neon.h"

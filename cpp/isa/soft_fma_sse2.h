@@ -1,4 +1,4 @@
-// kernels/soft_fma.h on registers: four fused multiply-adds by SSE2's double arithmetic.
+// kernels/soft_fma.h for registers: four fused multiply-adds by SSE2's double arithmetic.
 #pragma once
 
 #include <emmintrin.h>
@@ -14,10 +14,10 @@ BGE_INLINE __m128d add_round_to_odd(__m128d product, __m128d addend) {
   const __m128d back = _mm_sub_pd(sum, product);
   const __m128d error =
       _mm_add_pd(_mm_sub_pd(product, _mm_sub_pd(sum, back)), _mm_sub_pd(addend, back));
-  // Neither holds for NaN, which infinities leave.
+  // Both are false for NaN, which infinities give.
   const __m128d zero = _mm_setzero_pd();
   const __m128d inexact = _mm_or_pd(_mm_cmplt_pd(error, zero), _mm_cmpgt_pd(error, zero));
-  // Where sum and error differ in sign, rounding went away from zero: one step back.
+  // If sum and error differ in sign, rounding went away from zero: go one step back.
   const __m128d away = _mm_and_pd(_mm_xor_pd(sum, error), inexact);
   const __m128i below =
       _mm_sub_epi64(_mm_castpd_si128(sum), _mm_srli_epi64(_mm_castpd_si128(away), 63));
@@ -30,7 +30,7 @@ BGE_INLINE __m128 to_floats(__m128d low, __m128d high) {
   return _mm_movelh_ps(_mm_cvtpd_ps(low), _mm_cvtpd_ps(high));
 }
 
-// A function of its own: inlined, it makes most of the code.
+// Not inlined, because it would be most of the code.
 __attribute__((noinline, cold)) __m128 soft_fma_exact(__m128 a, __m128 b, __m128 c) {
   return to_floats(add_round_to_odd(_mm_mul_pd(low_doubles(a), low_doubles(b)), low_doubles(c)),
                    add_round_to_odd(_mm_mul_pd(high_doubles(a), high_doubles(b)), high_doubles(c)));

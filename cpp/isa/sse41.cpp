@@ -3,5 +3,5 @@
 #include "kernels/make_table.h"
 
 namespace bge {
-constexpr KernelTable kSse41Kernels = make_table<Sse41>("sse41");
+constexpr KernelTable kSse41Kernels = make_table<Sse41>();
 }  // namespace bge

@@ -11,7 +11,7 @@ namespace {
 template <class Isa>
 struct FloatAttention {
   using F = typename Isa::F;
-  // Queries pass in groups of whole tiles whose scores stay in L1: 12 x 512 are 24 KB.
+  // A group of queries is whole tiles, and its scores stay in L1: 12 x 512 of them are 24 KB.
   static constexpr int kQueryRows = 12 / Isa::kFloatRows * Isa::kFloatRows;
 
   float* key_steps;    // [padded / 16][head size][16]

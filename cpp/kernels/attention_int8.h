@@ -1,20 +1,25 @@
 // Attention in 8 bits.
 //
-// A softmax does not change when every key moves by the same vector, nor a weighted mean when the
-// values move and the mean moves with them. So keys are taken from the middle of their range, a
-// feature, and values from their mean, and what is left has small codes' worth of error.
+// A softmax does not change when one vector is subtracted from every key. A weighted mean of values
+// minus m is the weighted mean of the values, minus m. So before quantising, the middle of each
+// feature's range is subtracted from the keys, and each feature's mean from the values. The
+// remaining numbers are small, and so is the error of their codes.
 //
-// Keys: symmetric, one scale a text, head and feature, which the queries are multiplied with before
-// they are quantised: symmetric, one scale a query. A query's scores are then its integer sums
-// times one number: the highest is found among integers, and what stays the same along a row is of
-// no account, such as the query's sum that comes in where keys are packed plus an offset.
-// Probabilities: levels of 255 * exp(score - highest), and their exact sum to divide by.
-// Values: symmetric, one scale a text, head and feature, because their sum runs over tokens and no
-// scale a token could be taken out. What rounding takes from the probabilities goes to the mean
-// value: without that a row of 500 equal keys just below a rounding step loses all its mass.
+// Keys: symmetric codes, one scale for each text, head and feature. Queries are multiplied by these
+// scales before they are quantised, to symmetric codes with one scale a query. A score is then an
+// integer sum times the query's scale, so that the highest score is found among integers. Anything
+// that adds the same number to all scores of a query has no effect on its softmax; one such number
+// is the query's sum times the offset that some ISAs add to the codes of keys.
+// Probabilities: round(255 * exp(score - highest)), called levels, divided by the sum of these
+// numbers before rounding.
+// Values: symmetric codes, one scale for each text, head and feature. A scale for each token is not
+// possible, because the sum runs over tokens. Rounded levels may add up to less than the sum they
+// are divided by. Because the mean is subtracted from the values, the missing probability then
+// counts as the mean value. It may be much: 500 keys with levels of 0.49, which all round to 0, have
+// half of the probability beside one key with 255.
 //
-// Rejected: one scale a key and a zero point a query, which need corrections and a multiplication
-// for each score (a third of the time at 512 tokens) and, with keys as they are, are less exact.
+// Rejected: one scale a key and a zero point a query. They need corrections and one multiplication
+// for each score (a third of the time at 512 tokens), and are less exact without the subtraction.
 #pragma once
 
 #include "kernels/attention.h"
@@ -34,7 +39,7 @@ struct Int8Attention {
   using QueryCode = typename KeyDot::Code;
   using LevelCode = typename ValueDot::Code;
   static constexpr std::int32_t kLowest = INT32_MIN;
-  // Queries pass in groups of whole tiles whose scores stay in L1: 12 x 512 are 24 KB.
+  // A group of queries is whole tiles, and its scores stay in L1: 12 x 512 of them are 24 KB.
   static constexpr int kQueryRows = 12 / KeyDot::kRows * KeyDot::kRows;
 
   unsigned char* key_steps;    // [padded / 16][head size / 4][64]
@@ -49,7 +54,7 @@ struct Int8Attention {
   LevelCode* levels;           // [kQueryRows][padded]
   float* level_scales;         // [kQueryRows], 1 / the exact sum of the levels
   std::int32_t* level_zeros;   // [kQueryRows], how the level 0 is stored
-  std::int32_t* is_key;        // [16]: of the last 16 keys, -1 for real ones, 0 for padding
+  std::int32_t* is_key;        // [16]: for the last 16 keys, -1 for a real one, 0 for padding
 
   Int8Attention(int tokens, int head_size, BumpAllocator& memory) {
     const std::size_t keys = static_cast<std::size_t>(padded_keys(tokens));
@@ -69,12 +74,12 @@ struct Int8Attention {
     is_key = memory.take<std::int32_t>(kLanes);
   }
 
-  // Steps come in pairs.
+  // The number of steps is even.
   static BGE_INLINE int padded_values(int tokens) {
     constexpr int kPair = 2 * kStepDepth;
     return (tokens + kPair - 1) / kPair * kPair;
   }
-  // 127 / largest, or 0 where a feature or a row is (nearly) constant: its codes are then 0.
+  // 127 / largest, or 0 for a feature or row that is constant or nearly so: its codes are then 0.
   static BGE_INLINE F inverse_scale(F largest) {
     return Isa::select_less(largest, Isa::splat(kSmallestRange), Isa::splat(0.0f),
                             Isa::div(Isa::splat(127.0f), largest));
@@ -106,7 +111,7 @@ struct Int8Attention {
       const F inverse = inverse_scale(reach);
       Isa::store(key_scales + c, Isa::div(reach, Isa::splat(127.0f)));
       for (int t = 0; t < padded_keys(tokens); ++t) {
-        // Key t is column t % 16 of panel t / 16: every 64 bytes, four of its codes.
+        // Key t is column t % 16 of panel t / 16; each 64-byte step has four of its codes.
         unsigned char* column =
             key_steps +
             static_cast<std::size_t>(t / kLanes) * static_cast<std::size_t>(steps) * kStepBytes +

@@ -1,4 +1,4 @@
-// exp for softmax, in two strengths. Constants and errors: scripts/fit_approximations.py.
+// exp for softmax, for float32 and for int8. Constants and errors: scripts/fit_approximations.py.
 #pragma once
 
 #include "kernels/lanes.h"
@@ -6,7 +6,7 @@
 namespace bge {
 namespace {
 
-// Adding 1.5 * 2^23 rounds to an integer that then stands in the low bits of the float.
+// Adding 1.5 * 2^23 rounds a float to an integer, which is then in the low bits of the sum.
 inline constexpr float kIntegerMagic = 0x1.8p+23f;
 inline constexpr std::int32_t kIntegerMagicBits = 0x4b400000;
 
@@ -26,19 +26,20 @@ BGE_INLINE typename Isa::F exp_negative(typename Isa::F x) {
   p = Isa::fma(p, r, Isa::splat(0x1.fffdc6p-2f));
   p = Isa::fma(p, r, Isa::splat(0x1.fffff6p-1f));
   p = Isa::fma(p, r, Isa::splat(1.0f));
-  // The magic's own bits leave at the top; k is left, in the exponent's place.
+  // The shift drops the high bits of the constant; what remains is k in the exponent's bits.
   const F power = Isa::bits_to_float(
       Isa::iadd(Isa::float_to_bits(p), Isa::template shift_left<23>(Isa::float_to_bits(shifted))));
   return Isa::select_less(Isa::splat(-87.0f), x, power, Isa::splat(0.0f));
 }
 
-// The root of 255 * exp(x) for x = score - highest in [-12, 0], and that of -12 below and for NaN.
-// x comes as an integer and what a unit of it counts, times kExpRootSlope.
-// Where the square is rounded to 8 bits a range reduction would be wasted: 255 exp(x) is
-// approximated as a linear function squared and shifted four times over, and the caller takes the
-// last square, rounded or not. Error of the square below 6e-4, below 2e-4 for x < -5. Folding the
-// subtraction into the linear function was rejected: at scores of 1e4 and more it rounds so
-// coarsely that the highest score gives more than 255.
+// The square root of 255 * exp(x) for x = score - highest in [-12, 0]; for lower x and for NaN that
+// of x = -12. The caller gives `below`, the integer difference of scores, and `slope`, the value of
+// one unit of it times kExpRootSlope.
+// The square is rounded to 8 bits, so that a range reduction is not worth its time: the root is
+// approximated by a linear function that is squared four times, with a constant added after each
+// squaring. Error of the result's square below 6e-4, below 2e-4 for x < -5.
+// Rejected: to subtract the highest score within the linear function; for scores of 1e4 and more
+// the rounding is then so coarse that the highest score gives more than 255.
 inline constexpr float kExpRootSlope = 0x1.e87c5cp-5f;
 template <class Isa>
 BGE_INLINE typename Isa::F exp_255_root(typename Isa::F below, typename Isa::F slope) {
@@ -51,7 +52,7 @@ BGE_INLINE typename Isa::F exp_255_root(typename Isa::F below, typename Isa::F s
   return Isa::fma(q, q, Isa::splat(-0x1.9f96b6p-5f));
 }
 
-// The integer nearest to q * q, which is below 2^22: exactly rounded, by one operation.
+// The integer nearest to q * q, which must be below 2^22: rounded once, by one operation.
 template <class Isa>
 BGE_INLINE typename Isa::I round_square(typename Isa::F q) {
   const typename Isa::F shifted = Isa::fma(q, q, Isa::splat(kIntegerMagic));

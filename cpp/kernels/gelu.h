@@ -1,4 +1,4 @@
-// GELU by erf: x * Phi(x), Phi the normal distribution function, in two strengths.
+// GELU by erf: x * Phi(x), Phi the normal distribution function, for float32 and for int8.
 // Constants and errors: scripts/fit_approximations.py.
 #pragma once
 
@@ -7,8 +7,8 @@
 namespace bge {
 namespace {
 
-// Both: GELU(x) = max(x, 0) + n Phi(n) with n = max(-|x|, bound), the bound being where n Phi(n) is
-// as good as zero.
+// Both compute GELU(x) = max(x, 0) + n Phi(n) with n = max(-|x|, bound); at the bound, n Phi(n) is
+// nearly zero.
 template <class Isa>
 BGE_INLINE typename Isa::F not_positive(typename Isa::F x, float bound) {
   constexpr std::int32_t kSign = static_cast<std::int32_t>(0x80000000u);
@@ -22,7 +22,7 @@ BGE_INLINE typename Isa::F add_tail(typename Isa::F x, typename Isa::F n, typena
   return Isa::fma(n, phi, Isa::max(x, Isa::splat(0.0f)));
 }
 
-// Phi is a polynomial of degree 7, three times squared and shifted. Absolute error below
+// Phi is a polynomial of degree 7, squared three times with constants added in between. Error below
 // 1.8e-7 * max(1, |x|); gelu(0) = 0; x itself from 5.75 up; the constant -7.4e-8 from -5.75 down
 // and for NaN. Rejected: erf as a rational function (two operations more and a division), as a
 // polynomial (five more), by exp (six more).
@@ -43,11 +43,12 @@ BGE_INLINE typename Isa::F gelu(typename Isa::F x) {
   return add_tail<Isa>(x, n, p);
 }
 
-// For rows that are rounded to 8 bits next. Error below 7e-5 and below 2.8e-4 |x|, so at most a
-// fourteenth of a row's step, and less than a hundredth where values reach 2. Phi is a polynomial
-// of degree 2, four times squared and shifted: seven operations of the units that multiply instead
-// of eleven, 1 % of a whole encode. gelu_for_codes(0) = 0; x - 6.5e-5 from 4.5 up; the constant
-// -6.5e-5 from -4.5 down and for NaN. Rejected: six operations, for an error of 5e-4.
+// For rows that are then rounded to 8 bits. Error below 7e-5 and below 2.8e-4 |x|: at most a
+// fourteenth of the row's quantisation step, and less than a hundredth of it for rows with values
+// of 2 and more. Phi is a polynomial of degree 2, squared four times with constants added in
+// between: seven operations on the multiply units instead of eleven, 1 % of a whole encode.
+// gelu_for_codes(0) = 0; x - 6.5e-5 from 4.5 up; the constant -6.5e-5 from -4.5 down and for NaN.
+// Rejected: six operations, with an error of 5e-4.
 template <class Isa>
 BGE_INLINE typename Isa::F gelu_for_codes(typename Isa::F x) {
   using F = typename Isa::F;

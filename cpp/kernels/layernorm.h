@@ -1,4 +1,4 @@
-// LayerNorm over rows, and the embedding sum that the first one follows.
+// LayerNorm over rows, and the sum of embeddings that the first LayerNorm normalises.
 #pragma once
 
 #include "kernels/lanes.h"
@@ -6,8 +6,9 @@
 namespace bge {
 namespace {
 
-// x = (v - mean) / sqrt(variance + epsilon) * weight + bias for v = value(0), value(16), ..., the
-// row's vectors of 16; two passes, because the one-pass formula E[x^2] - E[x]^2 cancels.
+// x = (v - mean) / sqrt(variance + epsilon) * weight + bias. value(c) gives the row's 16 values
+// from column c. Two passes, because the one-pass formula E[x^2] - E[x]^2 loses digits by
+// cancellation.
 template <class Isa, class Value>
 BGE_INLINE void normalize_row(const LayerNorm& norm, const Value& value, float* x) {
   using F = typename Isa::F;
@@ -45,8 +46,8 @@ void add_norm(const LayerNorm& norm, const float* y, int rows, float* x) {
   }
 }
 
-// out[t] = norm(word(ids[t]) + position(t) + token type 0), for the positions given; ids and out
-// start at positions.begin.
+// out[t] = norm(word(ids[t]) + position(t) + token type 0) for the given positions. ids and out
+// begin at positions.begin.
 template <class Isa>
 void embed(const EmbeddingTables& tables, const std::int32_t* ids, Range positions, float* out) {
   using F = typename Isa::F;

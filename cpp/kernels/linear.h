@@ -1,11 +1,11 @@
-// Linear layers over packed panels (kernels/packed.h): the kernels where the time goes.
+// Linear layers over packed panels (kernels/packed.h): most of the time is spent here.
 //
-// Order of work: panels outermost, rows inside, the inner dimension innermost. A panel (or a pair)
-// of one layer stays in L1 or L2 while every row of the block passes it, so the weights stream
-// from memory once a block. A tile is rows x columns of accumulators that live in registers for
-// the whole inner dimension: each output is one chain, never split, whatever the tile's shape.
-// Rejected: to prefetch the next panel a tile at a time; the hardware does (Zen 4: no gain over 384
-// features, 3 % lost over 1536).
+// Order of loops: panels outermost, then rows, the inner dimension innermost. A panel (or a pair)
+// stays in L1 or L2 while it is multiplied with every row of the block, so the weights are read
+// from memory once a block. A tile is rows x columns of accumulators, which stay in registers for
+// the whole inner dimension: each output is one chain of additions, never split, whatever the
+// tile's shape. Rejected: to prefetch the next panel tile by tile. The hardware does that (Zen 4:
+// no gain over 384 features, 3 % slower over 1536).
 #pragma once
 
 #include "kernels/gelu.h"
@@ -26,8 +26,8 @@ BGE_INLINE void run_tile(const Tile& tile, int rows, int row, int panel) {
   }
 }
 
-// Cuts the rows into tiles of nearly one size: 15 rows of at most 12 run as 8 and 7, not 12 and 3,
-// because a tile of few rows waits for its weights.
+// Divides the rows into tiles of nearly equal size: 15 rows, with at most 12 a tile, run as 8 and 7
+// instead of 12 and 3, because a tile of few rows waits for its weights.
 template <int kPanels, int kMostRows, class Tile>
 BGE_INLINE void run_strip(const Tile& tile, Range rows, int panel) {
   int tiles = (rows.size() + kMostRows - 1) / kMostRows;
@@ -50,8 +50,8 @@ BGE_INLINE void run_tiles(const Tile& tile, Range rows, Range panels) {
 }
 
 // sums[r][a * kColumns + c] = the dot product of row r and column c of the a-th accumulator.
-//   codes [kRows][stride]; steps: `count` steps of 64 bytes, the next panel `panel_bytes` further;
-//   sums [kRows][sum_stride]
+//   codes [kRows][stride]; steps: `count` steps of 64 bytes, the next panel begins `panel_bytes`
+//   later; sums [kRows][sum_stride]
 template <class Dot, int kAcross, int kRows>
 BGE_INLINE void dot_tile(const typename Dot::Code* codes, std::size_t stride,
                          const unsigned char* steps, std::size_t panel_bytes, int count,
@@ -124,10 +124,10 @@ BGE_INLINE void paired_tile(const typename Dot::Code* codes, std::size_t stride,
   }
 }
 
-// Tiles hold what they read by value: behind references a compiler reads it anew after each store
-// of sums, which might be to the same place (GCC: a fifth more time for the products with keys).
+// Tiles hold their inputs by value. Through references, a compiler would read them again after each
+// store of sums, which might change them (GCC: the products with keys take a fifth longer).
 
-// Integer sums of codes times weights, as they are: without zero points, scales and bias.
+// Integer sums of codes times weights, without zero points, scales and bias.
 template <class Dot>
 struct ProductTile {
   Operand input;
@@ -185,9 +185,10 @@ struct Int8Tile {
 
   // int32 dot products of some rows and 16 columns -> outputs. With code q, zero point z, weight w:
   //   sum (q - z) w = sum q w - z * sum w.
-  // Inlined into every tile shape, which costs 24 KB of code an ISA and gains 3 % of a linear over
-  // 384 features: its loads and stores then overlap with the next tile's products. Rejected: to
-  // finish the sums in the registers that hold them, 4 % slower: the next tile waits for these.
+  // It is inlined into every tile shape. That costs 24 KB of code for each ISA and makes a linear
+  // over 384 features 3 % faster, because its loads and stores overlap with the next tile's
+  // products. Rejected: to finish the sums in the registers that hold them; 4 % slower, because the
+  // next tile waits for these registers.
   BGE_INLINE void finish(const std::int32_t* sums, int sum_stride, Range rows, int column) const {
     using F = typename Isa::F;
     using I = typename Isa::I;

@@ -1,4 +1,4 @@
-// One kernel table from the templates; the last include of every isa/*.cpp.
+// Makes an ISA's kernel table from the templates; the last include of every isa/*.cpp.
 #pragma once
 
 #include "kernels/attention_float32.h"
@@ -19,14 +19,13 @@ void prepare_int8(const float* x, int rows, int width, const float* factor,
                                               factor, buffers);
 }
 
-// Float weights carry their input factors inside (model/pack.cpp), so rows stay as they are.
+// Float weights are already multiplied by their input factors (model/pack.cpp): nothing is to do.
 inline void prepare_float32(const float*, int, int, const float*, const OperandBuffers&) {}
 
 template <class Isa>
-constexpr KernelTable make_table(const char* name) {
+constexpr KernelTable make_table() {
   using Dot = typename Isa::LinearDot;
   return {
-      name,
       {Dot::kByteForm, sizeof(typename Dot::Code), Dot::kCodeOffset, prepare_int8<Isa>,
        linear_int8<Isa, Dot>, attention_scratch<Int8Attention<Isa>>, attention<Int8Attention<Isa>>},
       {ByteForm::kSigned, 0, 0, prepare_float32, linear_float32<Isa>,

@@ -1,4 +1,5 @@
-// The contract between the packer (model/pack.cpp, kernels/attention.h) and the linear kernels.
+// The layout of packed weights. The packers (model/pack.cpp for weights, kernels/attention_*.h for
+// keys and values) write it, the linear kernels read it.
 //
 // A linear layer computes y[r][j] = sum over k of x[r][k] * w[k][j] + bias[j], for `inner` values
 // of k and 16 * `panels` values of j. Outputs are cut into panels of 16 columns, one column a
@@ -10,11 +11,11 @@
 //
 //   panel 0: step 0, step 1, ... step n-1;  panel 1: step 0, ...
 //
-// Four bytes of one column lie side by side because that is what one lane of a dot-product
-// instruction eats (VPDPBUSD, SDOT; VPMADDUBSW and VPMADDWD). How a byte stands for a weight of
-// [-127, 127] is the ISA's choice:
-//   kSigned  as it is
-//   kPaired  as it is, but no more than 16-bit sums can take, see ExtraSteps
+// Four bytes of one column are adjacent because one lane of a dot-product instruction multiplies
+// four adjacent bytes (VPDPBUSD, SDOT; VPMADDUBSW and VPMADDWD). Each ISA chooses the form in which
+// it stores a weight of [-127, 127]:
+//   kSigned  the weight
+//   kPaired  the part of the weight that 16-bit sums can hold; the rest is in ExtraSteps
 #pragma once
 
 #include <cstddef>
@@ -29,19 +30,20 @@ inline constexpr int kMaxInner = 32768;  // 32768 * 128 * 255 < 2^31: no int32 s
 
 enum class ByteForm { kSigned, kPaired };
 
-// ByteForm::kPaired is for VPMADDUBSW, which multiplies codes of [0, 255] with weights and adds
-// neighbours in 16 bits, and for adding two such results before widening: four products in 16 bits.
-// These cannot overflow if the positive ones of the four weights add up to at most 128, and the
-// negative ones as well: 255 * 128 < 2^15. What is beyond that, and it is rare where one outlier
-// sets the scale of a whole matrix, is taken out of the panel and stands here: further steps, to be
-// added one by one, each within the same bound for its two neighbours. Sums stay exact.
+// ByteForm::kPaired is for VPMADDUBSW, which multiplies codes of [0, 255] by weights and adds
+// neighbours in 16 bits. The kernel adds two such results before it widens them, so that four
+// products share 16 bits. They cannot overflow if the positive ones among the four weights add up
+// to at most 128, and the negative ones to at least -128: 255 * 128 < 2^15. The packer removes what
+// exceeds that from the panel and puts it into extra steps, which the kernel adds one by one; each
+// keeps the same bound for its two neighbours. Sums stay exact. Extra steps are few where one
+// outlier sets the scale of a whole matrix, because most weights are then small.
 struct ExtraSteps {
-  const std::int32_t* ends = nullptr;      // [2 * panels]: where each half panel's extras end
+  const std::int32_t* ends = nullptr;      // [2 * panels]: the end of each half panel's extras
   const std::int32_t* steps = nullptr;     // [extras]: the step whose codes they multiply
   const unsigned char* weights = nullptr;  // [extras][32]: 8 columns x 4 k
 };
 
-// int32 columns sums, float scales and biases have one entry a column, all panels.
+// Column sums, scales and biases have one entry for each of the N columns.
 struct PackedLinear {
   int inner = 0;                              // K: a multiple of 16
   int panels = 0;                             // N / 16
@@ -53,13 +55,13 @@ struct PackedLinear {
   ExtraSteps extra;                           // int8, ByteForm::kPaired only
 };
 
-// Rows prepared as the left operand of a linear layer: floats as they are, or 8-bit codes with a
-// scale and zero point a row: x[r][k] is about scale[r] * (code[r][k] - zero_point[r]).
+// The left operand of a linear layer: rows of floats, or of 8-bit codes with one scale and one zero
+// point a row: x[r][k] is about scale[r] * (code[r][k] - zero_point[r]).
 struct Operand {
   const void* values = nullptr;  // float [rows][stride] or the ISA's code type [rows][stride]
   std::size_t stride = 0;        // elements from one row to the next
   const float* scale = nullptr;  // int8: [rows]
-  const std::int32_t* zero_point = nullptr;  // int8: [rows], among the codes as they are stored
+  const std::int32_t* zero_point = nullptr;  // int8: [rows], with the offset of stored codes
 };
 
 struct Range {

@@ -6,8 +6,8 @@
 namespace bge {
 namespace {
 
-// x [tokens][hidden] -> out [hidden]; tokens >= 1, so the model card's clamp of the token count
-// (at least 1e-9) never acts.
+// x [tokens][hidden] -> out [hidden]. There is at least one token, so the lower bound of 1e-9 that
+// the model card sets for the token count has no effect.
 template <class Isa>
 void pool(Pooling pooling, const float* x, int tokens, int hidden, float* out) {
   using F = typename Isa::F;
@@ -67,8 +67,8 @@ BGE_INLINE void vector_codes(const float* v, int dimensions, int width, int offs
   }
 }
 
-// Packed signs, first dimension in the highest bit, as numpy.packbits(v > 0) gives them; binary is
-// ubinary minus 128, as sentence-transformers has it.
+// Packed signs with the first dimension in the highest bit, as numpy.packbits(v > 0) gives them.
+// "binary" is "ubinary" minus 128, as in sentence-transformers; flip = 0x80 subtracts it.
 inline void vector_signs(const float* v, int dimensions, std::uint8_t flip, std::uint8_t* out) {
   for (int c = 0; c < dimensions; c += 8) {
     unsigned bits = 0;
@@ -79,7 +79,7 @@ inline void vector_signs(const float* v, int dimensions, std::uint8_t flip, std:
   }
 }
 
-// vector [hidden], overwritten: truncated, then normalised, then quantised into out.
+// Truncates vector [hidden], which is overwritten, then normalises it, then quantises it into out.
 template <class Isa>
 void finish(const VectorOutput& output, float* vector, void* out) {
   const int width = (output.dimensions + kLanes - 1) / kLanes * kLanes;

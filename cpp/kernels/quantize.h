@@ -8,24 +8,26 @@ namespace {
 
 // Adding and subtracting 1.5 * 2^23 rounds a float below 2^22 to the nearest even integer.
 inline constexpr float kRoundToInteger = 12582912.0f;
-// Narrower rows count as constant: 255 / range must stay finite, and range / 255 normal. So do rows
-// whose range overflows, which finite but absurd weights can bring about: zero must not be NaN.
+// Rows of a smaller range count as constant: 255 / range must be finite, and range / 255 a normal
+// number. So do rows whose range overflows, which finite but very large weights can cause: the zero
+// point must not be NaN.
 inline constexpr float kSmallestRange = 1e-30f;
 inline constexpr float kLargestRange = 0x1.fffffep127f;  // the largest float
 
-// Clamps before converting, so that no ISA's out-of-range or NaN conversion is ever seen: a NaN
-// fails x < high and becomes high.
+// Clamps before converting, because ISAs convert NaN and large numbers differently: NaN is not less
+// than high and becomes high.
 template <class Isa>
 BGE_INLINE typename Isa::I to_code(typename Isa::F x, float low, float high) {
   return Isa::to_int(Isa::max(Isa::min(x, Isa::splat(high)), Isa::splat(low)));
 }
 
-// x [rows][stride] -> operand, width columns of each row; factor [width] or null multiplies x
-// first. The range of a row is widened to hold 0, so that the zero point is a code:
+// x [rows][stride] -> operand, width columns of each row. x is multiplied by factor [width] first,
+// if that is not null. The range of a row is widened to contain 0, so that the zero point is a
+// code:
 //   scale = (high - low) / 255, zero_point = round(-128 - low / scale),
 //   code = clamp(round(x / scale + zero_point), -128, 127)
-// A row without range (all zero), or with an infinite one, has scale 1 and zero point 0. Codes and
-// zero points are stored plus Dot::kCodeOffset.
+// A row that counts as constant (see kSmallestRange) has scale 1 and zero point 0.
+// Dot::kCodeOffset is added to codes and zero points when they are stored.
 template <class Isa, class Dot>
 Operand quantize_rows(const float* x, std::size_t stride, int rows, int width, const float* factor,
                       const OperandBuffers& buffers) {

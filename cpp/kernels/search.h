@@ -1,8 +1,8 @@
 // Scores of queries against a block of rows: the inner loops of searching.
 //
-// A float score is 16 chains of fused multiply-adds, lane i taking elements i, i + 16, ..., which
-// sum_lanes() adds by halving; a last step that the row does not fill is padded with zeros. Scores
-// of bytes and bits are integers. Either way the tile changes no bit.
+// A float score is 16 chains of fused multiply-adds, lane i having elements i, i + 16, ..., whose
+// results sum_lanes() adds by halving. The last step of a row is padded with zeros. Scores of bytes
+// and bits are integers. Neither depends on the tile.
 #pragma once
 
 #include "kernels/search_lanes.h"
@@ -15,7 +15,7 @@ BGE_INLINE std::size_t at(int index, std::size_t stride) {
   return static_cast<std::size_t>(index) * stride;
 }
 
-// The last `left` elements of a row, padded up to a step: memory may end where the row does.
+// The last `left` elements of a row, padded to a whole step: nothing behind the row may be read.
 template <int Step, class T>
 struct PaddedTail {
   alignas(64) T elements[Step];
@@ -25,12 +25,12 @@ struct PaddedTail {
   }
 };
 
-// How far ahead of a tile's loads memory is asked for: the short streams of rows that are read side
-// by side are beyond the prefetchers of CPUs. It is worth an eighth of the time.
+// How many bytes ahead of a tile's loads memory is prefetched. CPUs' own prefetchers do not follow
+// several short rows that are read at the same time. It saves an eighth of the time.
 constexpr std::size_t kPrefetch = 8192;
 
 BGE_INLINE void prefetch(const void* p) {
-  // An integer, because a pointer so far beyond the array would have no meaning.
+  // An integer, because a pointer so far beyond the array would be undefined.
   const std::uintptr_t ahead = reinterpret_cast<std::uintptr_t>(p) + kPrefetch;
   __builtin_prefetch(reinterpret_cast<const void*>(ahead));  // NOLINT(performance-no-int-to-ptr)
 }
@@ -100,7 +100,7 @@ BGE_INLINE void dot_bytes(const std::int8_t* queries, const std::int32_t* query_
     }
   }
   if (c < width) {
-    // Whatever the flip makes of the row's zeros is multiplied by the query's.
+    // The flip may turn the row's padding into other numbers; the query's zeros cancel them.
     for (int r = 0; r < Rows; ++r) {
       const PaddedTail<Lanes::kStep, std::uint8_t> tail(rows + at(r, width) + c, width - c);
       const typename Lanes::Row row = Lanes::load_row(tail.elements, flip);
@@ -133,8 +133,8 @@ BGE_INLINE void for_tiles(int queries, int rows, Tile tile) {
     for (; r < rows; ++r) tile(Count<Lanes::kQueries>{}, Count<1>{}, q, r);
   }
   for (; q < queries; ++q) {
-    // One row after the other: memory gives its best as one stream, and the CPU has the next rows'
-    // chains under way by itself. Four rows side by side took 1.5 times as long.
+    // One row after the other: memory is fastest as one stream, and an out-of-order CPU begins the
+    // next rows by itself. Four rows at the same time took 1.5 times as long.
     for (int r = 0; r < rows; ++r) tile(Count<1>{}, Count<1>{}, q, r);
   }
 }
@@ -164,7 +164,7 @@ void search_bytes(const SearchQueries& queries, const SearchRows& rows, std::int
   });
 }
 
-// Bits that differ between two rows; Words, if not 0, is all that there is of them.
+// Number of bits that differ between two rows. Words, if not 0, is their length in 64-bit words.
 template <class Isa, int Words>
 BGE_INLINE int count_different(const std::uint8_t* a, const std::uint8_t* b, std::size_t bytes) {
   constexpr std::size_t kWord = sizeof(std::uint64_t);
@@ -194,7 +194,8 @@ BGE_INLINE int count_different(const std::uint8_t* a, const std::uint8_t* b, std
   return count;
 }
 
-// Bits stand for +1 and -1: a score is their dot product, all bits less twice those that differ.
+// A bit means +1 or -1. A score is the dot product: the number of bits minus twice the number of
+// bits that differ.
 template <class Isa, int Words>
 void bit_scores(const SearchQueries& queries, const SearchRows& rows, std::int32_t* scores) {
   const auto* query = static_cast<const std::uint8_t*>(queries.values);
@@ -216,8 +217,8 @@ void search_bits(const SearchQueries& queries, const SearchRows& rows, std::int3
   run(queries, rows, scores);
 }
 
-// squares[r] -> 1 / max(square root, 1e-12), as torch's normalize bounds it. 16 at a time: the
-// capacity of `squares` is a multiple of that.
+// squares[r] -> 1 / max(square root, 1e-12), the bound of torch's normalize. Works on 16 at a time:
+// the capacity of `squares` is a multiple of 16.
 template <class Isa>
 BGE_INLINE void invert_roots(float* squares, int count) {
   for (int r = 0; r < count; r += kLanes) {
@@ -259,7 +260,7 @@ void invert_byte_norms(const SearchRows& rows, float* inverse) {
     for (; c + kStep <= rows.width; c += kStep)
       acc = Lanes::square(acc, Lanes::load_row(row + c, flip));
     if (c < rows.width) {
-      // What stands for 0 is the byte that the flip makes 0.
+      // Padding bytes are those that the flip turns into 0.
       const PaddedTail<Lanes::kStep, std::uint8_t> tail(row + c, rows.width - c, rows.flip);
       acc = Lanes::square(acc, Lanes::load_row(tail.elements, flip));
     }

@@ -1,7 +1,7 @@
-// What searching needs beyond kernels/lanes.h: dot products of 8-bit rows as they lie in memory,
-// bit counts, and the tile of scores that are computed together. The template below does it with
-// the lanes that every ISA has; isa/search_*.h specialise it where an instruction set has better
-// ones, and provide the same names:
+// What searching needs beyond kernels/lanes.h: dot products of 8-bit rows that are not packed, bit
+// counts, and the tile of scores that are computed together. The template below uses the lanes that
+// every ISA has. isa/search_*.h specialise it for instruction sets that have something faster, with
+// the same names:
 //
 //   kStep                          bytes of a row that a step takes
 //   kRows, kQueries                tile of scores
@@ -9,8 +9,8 @@
 //   Row load_row(const uint8_t*, Flip), Query load_query(const int8_t*)
 //   Acc zero(), dot(Acc, Row, Query), square(Acc, Row)
 //   int32_t sum(Acc)
-//   int32_t surplus(int32_t query_sum)   what sum() of dot products is too large by
-//   float total(F)                 what sum_lanes() gives, bit by bit
+//   int32_t surplus(int32_t query_sum)   what is to be subtracted from sum() of dot products
+//   float total(F)                 the same bits as sum_lanes()
 //   int popcount(uint64_t)
 //
 // Integers are exact, so every ISA gives the same scores whatever its order of summation.

@@ -1,7 +1,7 @@
-// Every kernel an ISA provides, as plain function pointers. isa/*.cpp fill one table each from the
-// templates of this folder (kernels/make_table.h); the encoder calls through the table and never
-// knows which ISA runs. Calls are coarse (many rows, a whole head), so that the indirection costs
-// nothing measurable.
+// Every kernel of an ISA, as plain function pointers. Each isa/*.cpp makes one table from the
+// templates of this folder (kernels/make_table.h). The encoder calls through the table and does not
+// know which ISA runs. One call does much work (many rows, a whole head), so that the indirection
+// costs nothing that can be measured.
 #pragma once
 
 #include <cstddef>
@@ -32,16 +32,16 @@ struct EmbeddingTables {
   LayerNorm norm;                      // of hidden features
 };
 
-// Where the prepared rows of a linear's input go; capacity is the caller's business.
+// Memory for the prepared rows of a linear's input; the caller makes it large enough.
 struct OperandBuffers {
   void* codes = nullptr;               // [rows][width] of the ISA's code type
   float* scale = nullptr;              // [rows]
   std::int32_t* zero_point = nullptr;  // [rows]
 };
 
-// One head of one text: `qkv` points at the text's first row of the fused projection
-// [tokens][3 * hidden] (queries, keys, values side by side), `context` at its first row of
-// [tokens][hidden]. Column offsets to the head are already applied to neither.
+// One head of one text: `qkv` points to the text's first row of the fused projection
+// [tokens][3 * hidden] (queries, keys, values side by side), `context` to its first row of
+// [tokens][hidden]. Both point to column 0; the kernel adds the head's columns.
 struct HeadTask {
   const float* qkv = nullptr;
   float* context = nullptr;
@@ -59,26 +59,26 @@ struct VectorOutput {
 
 // What differs between the compute types.
 struct ComputeKernels {
-  ByteForm byte_form;      // of packed int8 weights; meaningless for float32
-  std::size_t code_bytes;  // size of one code: 1, or 0 where rows are used as they are
-  int code_offset;         // codes are stored plus this
-  // Rows of x [rows][width] -> codes, scales and zero points; nothing to do for float32.
+  ByteForm byte_form;      // of packed int8 weights; float32 does not use it
+  std::size_t code_bytes;  // size of one code: 1, or 0 for float32, which has no codes
+  int code_offset;         // added to a code when it is stored
+  // Rows of x [rows][width] -> codes, scales and zero points; does nothing for float32.
   void (*prepare)(const float* x, int rows, int width, const float* factor,
                   const OperandBuffers& buffers);
-  // y[r][j] for the given rows (relative to both operand and out) and panels;
-  // out is [rows][stride], 64-byte aligned, stride a multiple of 16.
+  // y[r][j] of the given rows and panels. Row r is row r of the operand and of out [rows][stride];
+  // out is 64-byte aligned, stride a multiple of 16.
   void (*linear)(const Operand& input, Range rows, const PackedLinear& weights, Range panels,
                  Epilogue epilogue, float* out, std::size_t stride);
   std::size_t (*attention_scratch)(int tokens, int head_size);  // bytes, 64-byte aligned memory
   void (*attention)(const HeadTask& task, void* scratch);
 };
 
-// Rows to search, as they lie in memory: no alignment, no padding.
+// Rows to search, where the caller has them: of any alignment, without padding.
 struct SearchRows {
   const void* values = nullptr;  // [count][width]: float, bytes, or bytes of eight bits
   int count = 0;
   std::size_t width = 0;
-  std::uint8_t flip = 0;  // bytes: 0x80 if they are values plus 128
+  std::uint8_t flip = 0;  // bytes: 0x80 if a byte is the value plus 128, else 0
 };
 
 // Prepared by search/top_k.cpp: 64-byte aligned, rows padded with zeros to a multiple of 64
@@ -100,17 +100,16 @@ struct SearchKernels {
 };
 
 struct KernelTable {
-  const char* name;
   ComputeKernels int8;
   ComputeKernels float32;
-  // ids [tokens] at positions 0, 1, ... -> normalised sums [tokens][hidden].
+  // ids of the tokens at the given positions -> normalised sums, [tokens][hidden].
   void (*embed)(const EmbeddingTables& tables, const std::int32_t* ids, Range positions,
                 float* out);
   // x = norm(x + y), rows [rows][width] each.
   void (*add_norm)(const LayerNorm& norm, const float* y, int rows, float* x);
   // x [tokens][hidden] -> out [hidden].
   void (*pool)(Pooling pooling, const float* x, int tokens, int hidden, float* out);
-  // vector [hidden], overwritten -> truncated, normalised, quantised, in this order.
+  // vector [hidden], which is overwritten -> truncated, then normalised, then quantised.
   void (*finish)(const VectorOutput& output, float* vector, void* out);
   SearchKernels search;
 };

@@ -26,7 +26,7 @@ void check_config(const Config& c) {
           "a divisor of hidden, " + std::to_string(c.hidden));
   require(c.head_size() % kLanes == 0, "hidden / heads", c.head_size(), "a multiple of 16");
   require(c.vocab > 0, "vocab", c.vocab, "a positive number");
-  // A position is one step of the inner dimension of the weighted values.
+  // Tokens are the inner dimension of the product of probabilities and values.
   require(c.positions > 0 && c.positions <= kMaxInner, "positions", c.positions,
           "1 to " + std::to_string(kMaxInner));
   require(c.token_types > 0, "token_types", c.token_types, "a positive number");

@@ -3,7 +3,7 @@
 namespace bge {
 namespace {
 
-// Part t of `parts` nearly equal parts of [0, size), cut at multiples of `grain`.
+// Part t of `parts` nearly equal parts of [0, size), which begin at multiples of `grain`.
 Range part(int t, int parts, int size, int grain) {
   const int grains = (size + grain - 1) / grain;
   const auto cut = [&](int i) {
@@ -21,8 +21,8 @@ OperandBuffers from_row(const OperandBuffers& buffers, int row, int width, std::
 
 }  // namespace
 
-// Some rows of the block, on their way through linears and norms: in `buffers` of one worker, with
-// `team` to share the work (of one, where other workers have other chunks).
+// Some rows of the block that go through linears and norms together. They use the buffers of one
+// worker. `team` shares the work; it is a team of one if other workers have chunks of their own.
 struct Encoder::Chunk {
   int row;   // first row, in the block
   int rows;  // at most kChunkRows
@@ -104,14 +104,14 @@ void Encoder::finish_layer(const PackedLayer& layer, const Chunk& chunk) {
   add_norm(layer.output_norm, chunk, x);
 }
 
-// Where there are chunks enough for the team, each worker takes whole chunks through the body in
-// its own buffers; otherwise one chunk after the other, the team sharing each linear.
+// With enough chunks for the team, each worker runs the body on whole chunks, in its own buffers.
+// Otherwise the chunks run one after the other, and the team shares each linear.
 template <class Body>
 void Encoder::for_each_chunk(int rows, const Body& body) {
   const int width = team_.width();
   int chunks = (rows + kChunkRows - 1) / kChunkRows;
   if (width > 1 && chunks >= width) {
-    chunks = (chunks + width - 1) / width * width;  // as many for every worker
+    chunks = (chunks + width - 1) / width * width;  // the same number for every worker
     team_.run(chunks, [&](int i, int worker) {
       const Range r = part(i, chunks, rows, 1);
       if (r.size() == 0 || stop_.requested(worker)) return;
@@ -128,7 +128,7 @@ void Encoder::for_each_chunk(int rows, const Body& body) {
 
 void Encoder::prepare(const float* x, int width, const float* factor, const Chunk& chunk) {
   if (compute_.code_bytes == 0) return;
-  constexpr int kGrain = 4;  // rows; less is not worth a worker
+  constexpr int kGrain = 4;  // rows; fewer are not worth another worker
   const OperandBuffers buffers = chunk.buffers.operand();
   const int parts = chunk.rows > kGrain ? chunk.team.width() : 1;
   chunk.team.run(parts, [&](int i, int) {
@@ -139,7 +139,8 @@ void Encoder::prepare(const float* x, int width, const float* factor, const Chun
   });
 }
 
-// out = epilogue(x W + bias) for x as prepared; workers share the panels, in pairs as tiles are.
+// out = epilogue(x W + bias) for x as prepare() has left it. Workers divide the panels in pairs,
+// because the widest tiles have two.
 void Encoder::linear(const float* x, const PackedLinear& weights, Epilogue epilogue,
                      const Chunk& chunk, float* out) {
   const OperandBuffers buffers = chunk.buffers.operand();

@@ -1,4 +1,4 @@
-// The BERT encoder over one block of texts. Reads like the paper; the arithmetic is the kernels'.
+// The BERT encoder over one block of texts: the steps of the paper. Kernels do the arithmetic.
 #pragma once
 
 #include "kernels/table.h"
@@ -12,7 +12,7 @@ namespace bge {
 
 class Encoder {
  public:
-  // `workspaces` has one entry a worker of `team`; the first holds the block's activations.
+  // `workspaces` has one entry for each worker of `team`; the first has the block's activations.
   Encoder(const PackedModel& model, const KernelTable& kernels, const ComputeKernels& compute,
           Team& team, Workspace* const* workspaces, int worker, Stop& stop)
       : model_(model),
@@ -23,8 +23,8 @@ class Encoder {
         worker_(worker),
         stop_(stop) {}
 
-  // Leaves the token embeddings of the block, [rows][hidden], in workspaces[0]->hidden_states().
-  // Ends early, with rows undefined, if the stop is requested.
+  // Writes the token embeddings of the block, [rows][hidden], to workspaces[0]->hidden_states().
+  // If the stop is requested it ends early, and the rows are undefined.
   void run(const RaggedBatch& batch, Block block);
 
  private:
@@ -47,7 +47,7 @@ class Encoder {
   const ComputeKernels& compute_;
   Team& team_;
   Workspace* const* workspaces_;
-  int worker_;  // number of the calling worker, where team_ is a team of one
+  int worker_;  // number of the calling worker; used if team_ is a team of one
   Stop& stop_;
 };
 

@@ -15,7 +15,8 @@ class Packer {
   Packer(bool int8, ByteForm form, unsigned char* memory, std::vector<ExtraMemory>& extras)
       : int8_(int8), form_(form), memory_(memory), extras_(extras) {}
 
-  // Several linears over one input become one, their outputs side by side.
+  // Makes one linear of several that have the same input: the outputs of the first part, then those
+  // of the next.
   PackedLinear linear(std::initializer_list<const LinearWeights*> parts) {
     const LinearWeights& first = **parts.begin();
     int outputs = 0;
@@ -70,19 +71,19 @@ class Packer {
   static void check_int8(const LinearWeights& part, const LinearWeights& first) {
     if (!part.weight_int8) {
       throw std::invalid_argument("tensor '" + part.name +
-                                  ".weight' is float32; int8 compute needs quantised weights");
+                                  ".weight' is float32; int8 compute needs int8 weights");
     }
     const std::size_t bytes = static_cast<std::size_t>(part.in) * sizeof(float);
     const bool both = part.input_factor && first.input_factor;
     if (both ? std::memcmp(part.input_factor, first.input_factor, bytes) != 0
              : part.input_factor != first.input_factor) {
-      throw std::invalid_argument("tensor '" + part.name + ".input_factor' differs from '" +
-                                  first.name +
-                                  ".input_factor'; query, key and value share their input");
+      throw std::invalid_argument(
+          "tensor '" + part.name + ".input_factor' differs from '" + first.name +
+          ".input_factor'; query, key and value have one input, so their factors must be equal");
     }
   }
 
-  // Column j of `part` goes to column `column` of the packed layer. Returns its sum.
+  // Packs row j of the part's weight as column `column` of the packed layer. Returns its sum.
   std::int32_t int8_column(const LinearWeights& part, int j, std::size_t column,
                            unsigned char* steps) const {
     const std::size_t inner = static_cast<std::size_t>(part.in);
@@ -99,8 +100,9 @@ class Packer {
       }
     }
     if (too_low) {
-      throw std::invalid_argument("tensor '" + part.name +
-                                  ".weight' holds -128; int8 weights lie in [-127, 127]");
+      throw std::invalid_argument(
+          "tensor '" + part.name +
+          ".weight' has a value of -128; int8 weights must be in [-127, 127]");
     }
     return sum;
   }

@@ -1,5 +1,5 @@
-// Turns a checkpoint's tensors into the layouts of kernels/packed.h: the only writer of layouts for
-// weights (attention packs its keys and values itself).
+// Packs a checkpoint's tensors into the layouts of kernels/packed.h. Nothing else packs weights;
+// attention packs its keys and values itself.
 #pragma once
 
 #include <vector>
@@ -20,7 +20,7 @@ struct PackedLayer {
   LayerNorm output_norm;
 };
 
-// The embedding tables stay where the checkpoint has them (for the bundled model, in the mapped
+// The embedding tables are read where the checkpoint has them (for the bundled model, in the mapped
 // file); everything else is copied into `memory`, one block.
 struct PackedModel {
   Config config;
@@ -30,16 +30,16 @@ struct PackedModel {
   std::vector<ExtraMemory> extras;  // ByteForm::kPaired only
 };
 
-// Bytes of its own, without the embedding tables.
+// Bytes that the model owns: all but the embedding tables.
 std::size_t packed_size(const PackedModel& model);
 
-// For int8 the weights must be int8 (throws std::invalid_argument naming the linear otherwise, or
-// one that holds -128, or query, key and value with different input factors). For float32 int8
-// weights are multiplied out.
+// For int8 the weights must be int8. Throws std::invalid_argument, which names the linear, for
+// float weights, for a weight of -128, and for query, key and value with different input factors.
+// For float32, int8 weights are multiplied by their scales and input factors.
 PackedModel pack_model(const Config& config, const EncoderWeights& weights, bool int8,
                        ByteForm form);
 
-// One linear by itself, in memory of its own: for tests and benchmarks of a kernel.
+// One linear by itself, in memory of its own: for calls of single layers (bindings).
 struct SingleLinear {
   PackedLinear packed;
   AlignedBuffer memory;

@@ -9,7 +9,7 @@ namespace {
 
 constexpr int kBound = 128;  // of a positive and of a negative sum: 255 * 128 < 2^15
 constexpr int kHalfStep = kStepBytes / 2;
-constexpr int kMostExtras = 2;  // of one step: two weights of at most 127 are two times 128
+constexpr int kMostExtras = 2;  // of one step: two weights of at most 127 are less than 2 * kBound
 
 using Weight = std::int8_t;
 
@@ -26,13 +26,13 @@ struct Budget {
   }
 };
 
-// The extra steps of one step and half panel, as far as they are needed.
+// The extra steps that one step of one half panel needs.
 struct StepExtras {
   std::array<std::array<Weight, kHalfStep>, kMostExtras> weights{};
   int count = 0;
 
-  // Puts what did not fit of the two weights of a sum, at `offset`, into as many extras as it
-  // takes.
+  // Puts rest0 and rest1, the parts that did not fit of the two weights at `offset` and
+  // `offset` + 1, into as many extra steps as they need.
   void add(int offset, int rest0, int rest1) {
     for (int e = 0; rest0 != 0 || rest1 != 0; ++e) {
       Budget budget;
@@ -49,8 +49,8 @@ struct StepExtras {
   }
 };
 
-// first, second: 8 columns of two steps that are summed in 16 bits. The weights at offset,
-// offset + 1 of both make one sum.
+// first, second: 8 columns of two steps that are added in 16 bits. One sum has the weights at i and
+// i + 1 of both steps, for each even i.
 bool overflows(const Weight* first, const Weight* second) {
   int worst = 0;
   for (int i = 0; i < kHalfStep; i += 2) {

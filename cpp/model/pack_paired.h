@@ -1,4 +1,4 @@
-// What ByteForm::kPaired asks of the packer: panels whose 16-bit sums cannot overflow.
+// Packing for ByteForm::kPaired: panels whose 16-bit sums cannot overflow.
 #pragma once
 
 #include <cstdint>
@@ -20,8 +20,8 @@ struct ExtraMemory {
   }
 };
 
-// panels: signed int8 weights in panel order, [panels][inner / 4][64]. Reduces, in place, what
-// would overflow, and returns the rest: panel + extras is the matrix that was.
+// steps: signed int8 weights in panel order, [panels][inner / 4][64]. Reduces, in place, weights
+// whose sums could overflow, and returns the rest: panels plus extras are the matrix as it was.
 ExtraMemory take_out_extras(int inner, int panels, unsigned char* steps);
 
 }  // namespace bge

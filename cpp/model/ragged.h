@@ -1,4 +1,5 @@
-// A batch of texts without padding: token ids end to end, and where each text begins.
+// A batch of texts without padding: the token ids of all texts, one text after the other, and where
+// each text begins.
 #pragma once
 
 #include <cstdint>
@@ -17,13 +18,13 @@ struct RaggedBatch {
   std::int64_t total() const { return texts ? offsets[texts] : 0; }
 };
 
-// Whole texts, begin to end, that one thread takes through the encoder together.
+// Texts begin .. end - 1, which one thread encodes together.
 struct Block {
   std::int64_t begin = 0;
   std::int64_t end = 0;
 };
 
-// Cuts a batch into blocks of at most `budget` tokens; a longer text is a block of its own.
+// Divides a batch into blocks of at most `budget` tokens; a longer text is a block of its own.
 inline std::vector<Block> plan_blocks(const RaggedBatch& batch, std::int64_t budget) {
   std::vector<Block> blocks;
   for (std::int64_t begin = 0; begin < batch.texts;) {

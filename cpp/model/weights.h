@@ -20,8 +20,8 @@ struct TensorView {
 
 using TensorMap = std::map<std::string, TensorView>;
 
-// y = (x * input_factor) W^T + bias with W = weight * scale (a scale an output channel) where the
-// weight is int8; a float weight has neither scale nor factor.
+// y = (x * input_factor) W^T + bias. For an int8 weight W = weight * scale, with one scale an
+// output channel; a float weight has neither scale nor factor.
 struct LinearWeights {
   std::string name;
   const std::int8_t* weight_int8 = nullptr;  // [out][in]

@@ -9,9 +9,9 @@
 
 namespace bge {
 
-// Rows that pass through a layer's linears together. A chunk's widest activations (the FFN's, 1536
+// Rows that go through a layer's linears together. A chunk's widest activations (the FFN's, 1536
 // floats a row, and their codes) take about 9 KB a row on the widest ISA: 48 rows are 430 KB and
-// stay in an L2 of 512 KB; and 48 is a multiple of every ISA's tile (12, 6, 4).
+// stay in an L2 of 512 KB. 48 is a multiple of the rows of every ISA's tile (8, 6, 4, 2 or 1).
 inline constexpr int kChunkRows = 48;
 
 class Workspace {
@@ -22,8 +22,8 @@ class Workspace {
   Workspace(const Workspace&) = delete;
   Workspace& operator=(const Workspace&) = delete;
 
-  // Grows to what a block of `rows` tokens and a text of `longest` tokens need; bad_alloc leaves
-  // it usable. Everything a task touches is allocated here, so tasks never throw.
+  // Grows to what a block of `rows` tokens and a text of `longest` tokens need. After
+  // std::bad_alloc it can still be used. Tasks allocate nothing else, so they never throw.
   void reserve(const Config& config, const ComputeKernels& compute, std::size_t rows,
                std::size_t longest) {
     const Recount recount{*this};
@@ -67,14 +67,14 @@ class Workspace {
  private:
   static constexpr std::size_t kFactBytes = kChunkRows * sizeof(std::int32_t);
 
-  // Brings the count up to date, also where an allocation fails half way.
+  // Updates the count, also when one of the allocations fails.
   struct Recount {
     explicit Recount(Workspace& of) : workspace(of) {}
     Recount(const Recount&) = delete;
     Recount& operator=(const Recount&) = delete;
     ~Recount() {
       const std::size_t now = workspace.bytes();
-      workspace.held_ += now - workspace.counted_;  // wraps where it shrank, as it should
+      workspace.held_ += now - workspace.counted_;  // unsigned: correct also if it has shrunk
       workspace.counted_ = now;
     }
     Workspace& workspace;

@@ -1,5 +1,5 @@
-// The floating-point mode every result is defined in: round to nearest even, subnormals kept, no
-// traps. Set while the core computes; the caller's mode comes back afterwards.
+// The floating-point mode in which every result is defined: round to nearest even, subnormals kept,
+// no traps. It is set while the core computes; afterwards the caller's mode is restored.
 #pragma once
 
 #if defined(BGE_MICRO_X86)

@@ -1,7 +1,7 @@
-// Teams by OpenMP, a build option (BGE_MICRO_OPENMP=ON) for those who must share one runtime. It
-// keeps the bits, not the whole contract of parallel.h: idle workers, failed thread starts and
-// slow wake-ups are the runtime's business. A forked child works alone, because libgomp hangs
-// there.
+// Teams by OpenMP, a build option (BGE_MICRO_OPENMP=ON) for programs that want a single thread
+// runtime. Results have the same bits, but not all of parallel.h's contract is kept: the OpenMP
+// runtime decides how idle workers wait, what happens when a thread cannot start, and how fast
+// workers wake. A forked child uses one thread, because libgomp hangs there.
 #include <omp.h>
 
 #include <atomic>
@@ -19,7 +19,8 @@ namespace {
 std::atomic<bool> forked{false};
 
 #if !defined(_WIN32)
-// When the module is loaded: on first use another thread could fork half way through it.
+// Registered when the module is loaded: on first use, another thread could fork in the middle of
+// it.
 [[maybe_unused]] const int fork_handler =
     pthread_atfork(nullptr, nullptr, [] { forked.store(true); });
 #endif

@@ -1,15 +1,16 @@
-// Threads, and the only interface to them. A team runs numbered tasks; who runs which is not
-// defined, and nothing that is computed may depend on it.
+// The only interface to threads. A team runs numbered tasks. Which worker runs which task is not
+// defined, and no result may depend on it.
 //
 // The contract, whatever the implementation (pool.cpp, or openmp.cpp as a build option):
 //   - A team of one is a plain loop: no thread is started, no lock taken.
-//   - The caller works too and waits only for tasks that have begun: a sleeping worker delays
-//     nobody.
+//   - The caller works too, and waits only for tasks that have begun, never for a worker that is
+//     still asleep.
 //   - A worker without work spins for at most 50 us, then sleeps.
-//   - A thread that cannot be started means a smaller team.
-//   - A forked child starts with no workers and makes its own.
-//   - One team at a time has the workers; who comes while they are taken works alone.
-//   - Workers that have slept for a while are not woken for brief work: it is done sooner alone.
+//   - If a thread cannot be started, the team is smaller.
+//   - A forked child starts without workers and makes its own.
+//   - One team at a time has the workers. While it has them, other callers get a team of one.
+//   - Workers that have slept for a while are not woken for brief work, which one thread finishes
+//     sooner.
 #pragma once
 
 #include <memory>
@@ -17,7 +18,7 @@
 
 namespace bge {
 
-// A reference to a callable; lives as long as the callable it was made from.
+// A reference to a callable; valid as long as the callable that it was made from.
 template <class Signature>
 class FunctionRef;
 
@@ -43,7 +44,7 @@ using Task = FunctionRef<void(int task, int worker)>;
 class Team {
  public:
   virtual ~Team() = default;
-  // Workers, the caller included; worker numbers are below it.
+  // Number of workers, the caller included. Workers are numbered from 0, the caller.
   virtual int width() const = 0;
   // Runs tasks 0 .. tasks - 1 and returns when all are done. Tasks must not throw.
   virtual void run(int tasks, Task task) = 0;
@@ -52,8 +53,9 @@ class Team {
 // Runs everything in the calling thread.
 Team& solo_team();
 
-// A team of at most `threads`; smaller where threads cannot be had, or are not worth waking for
-// `brief` work, of up to about 4 ms in one thread. Released when destroyed.
+// A team of at most `threads`. It is smaller if threads cannot be started or are in use, or if the
+// work is `brief` (up to about 4 ms in one thread) and the workers would have to be woken. Its
+// destructor releases the workers.
 std::unique_ptr<Team> make_team(int threads, bool brief);
 
 // "pool" or "openmp".

@@ -1,5 +1,5 @@
-// A small thread pool of our own. OpenMP cannot give the contract of parallel.h: libgomp hangs in
-// a forked child, exits where a thread cannot start, and takes its spin time from the environment.
+// A small thread pool. OpenMP cannot keep the contract of parallel.h: libgomp hangs in a forked
+// child, ends the process when a thread cannot start, and reads its spin time from the environment.
 #include <algorithm>
 #include <atomic>
 #include <chrono>
@@ -24,9 +24,10 @@ namespace {
 using Clock = std::chrono::steady_clock;
 constexpr std::chrono::microseconds kSpin{50};  // longest wait without sleeping
 
-// After so long without work, CPUs have gone to deeper sleep and caches have gone cold: waking a
-// worker then costs more than its help saves on brief work (on a 2-CPU virtual machine, 15 tokens
-// after 20 ms: 1.1 ms alone, 1.6 ms with a worker; even at 128 tokens).
+// After so long without work, CPUs sleep more deeply and caches are cold. To wake a worker then
+// costs more time than the worker saves on brief work (on a virtual machine with 2 CPUs, after 20
+// ms, 15 tokens take 1.1 ms with one thread and 1.6 ms with two; at 128 tokens both take the same
+// time).
 constexpr std::chrono::milliseconds kDozing{2};
 
 void pause() {
@@ -42,7 +43,7 @@ template <class Ready>
 bool spin_until(Ready ready) {
   const Clock::time_point end = Clock::now() + kSpin;
   do {
-    for (int i = 0; i < 32; ++i) {  // about 1 us between looks at the clock
+    for (int i = 0; i < 32; ++i) {  // reads the clock about once in 1 us
       if (ready()) return true;
       pause();
     }
@@ -50,9 +51,10 @@ bool spin_until(Ready ready) {
   return false;
 }
 
-// One job at a time. `state_` holds the job's generation (high half) and the number of tasks not
-// yet claimed (low half): claiming is one compare-and-swap, which fails if the job has changed, so
-// a worker that wakes late can never touch a job that is over.
+// Runs one job at a time. `state_` has the job's generation in its high half and the number of
+// tasks that are not claimed yet in its low half. A worker claims a task by one compare-and-swap,
+// which fails if the job has changed, so that a worker that wakes late never touches a job that is
+// over.
 class Pool {
  public:
   bool lease() { return !leased_.exchange(true, std::memory_order_acquire); }
@@ -62,7 +64,7 @@ class Pool {
   bool dozing() const { return Clock::now().time_since_epoch() - last_use_.load() > kDozing; }
   void note_use() { last_use_.store(Clock::now().time_since_epoch()); }
 
-  // Has the pool grow to `workers` threads; returns how many there are. Lease holder only.
+  // Grows the pool to `workers` threads and returns how many there are. Lease holder only.
   int grow(int workers) noexcept {
     while (workers_ < workers && start_worker(workers_ + 1)) ++workers_;
     return workers_;
@@ -111,8 +113,8 @@ class Pool {
     caller_sleeps_.store(false);
   }
 
-  // A notification in flight is not repeated: between two stages of one text a system call would
-  // cost more than the help is worth.
+  // Does not repeat a notification that has not woken anybody yet: between two stages of one text a
+  // system call would cost more than a further worker saves.
   void wake_workers() {
     if (sleepers_.load() == 0 || notified_.exchange(true)) return;
     const std::lock_guard<std::mutex> lock(mutex_);
@@ -130,9 +132,9 @@ class Pool {
       if (!spin_until(fresh)) {
         std::unique_lock<std::mutex> lock(mutex_);
         sleepers_.fetch_add(1);
-        // Cleared before each look for work. A notification that found nobody waiting, because
-        // the last sleeper was on its way out, must not count as one in flight for ever; and if
-        // the job is over by now, the next one must be able to wake this worker again.
+        // Cleared before each check for work. A notification may have found nobody waiting, because
+        // the last sleeper was just leaving; the flag must not stay set for ever then. And if the
+        // job is already over, the next one must be able to wake this worker again.
         notified_.store(false);
         while (!fresh()) {
           work_.wait(lock);
@@ -149,7 +151,7 @@ class Pool {
     }
   }
 
-  // The thread runs until the process ends; signals are the main thread's business.
+  // The thread runs until the process ends. It blocks all signals, so that other threads get them.
   bool start_worker(int worker) {
 #if !defined(_WIN32)
     sigset_t all, before;
@@ -187,13 +189,13 @@ class Pool {
   std::atomic<bool> caller_sleeps_{false};
 };
 
-// Never freed: workers use it until the process ends, and a forked child, which has none of them,
-// leaves the parent's behind (its mutex may be locked for ever) and makes its own.
+// Never freed: workers use it until the process ends. A forked child has none of the workers; it
+// does not use the parent's pool, whose mutex may be locked for ever, and makes its own.
 std::atomic<Pool*> shared_pool{nullptr};
 
 #if !defined(_WIN32)
-// When the module is loaded, not when it is first used: a fork could find another thread half way
-// through that, and the child would wait for it for ever.
+// Registered when the module is loaded, not on first use: another thread could be in the middle of
+// that during a fork, and the child would wait for it for ever.
 [[maybe_unused]] const int fork_handler =
     pthread_atfork(nullptr, nullptr, [] { shared_pool.store(nullptr); });
 #endif
@@ -207,7 +209,7 @@ Pool& pool() {
   return *current;
 }
 
-// The caller and, where `threads` are wanted and nobody else has them, the pool's workers.
+// The caller, and the pool's workers if several `threads` are wanted and no other team has them.
 class PoolTeam : public Team {
  public:
   PoolTeam(Pool& pool, int threads) : pool_(pool), leased_(threads > 1 && pool.lease()) {
@@ -231,7 +233,7 @@ class PoolTeam : public Team {
   int width_ = 1;
 };
 
-// Work that no thread is wanted for.
+// A team for one thread.
 class Alone : public Team {
  public:
   int width() const override { return 1; }

@@ -13,29 +13,30 @@
 namespace bge {
 namespace {
 
-// Queries that go through the rows together. Each pass streams all rows from memory once.
+// Queries that are compared with the rows together. All rows are read from memory once a group.
 constexpr std::int64_t kGroup = 64;
-// Queries of one kernel call, whose scores stay in the first-level cache.
+// Queries of one kernel call, whose scores stay in L1.
 constexpr int kCall = 8;
-// Rows of one kernel call stay in the first-level cache while all of the group's queries meet them.
+// Rows of one kernel call, which stay in L1 while all of the group's queries are compared with
+// them.
 constexpr std::size_t kBlockBytes = 32 << 10;
 constexpr std::int64_t kMostBlockRows = 1024;
-// Rows of a task: many blocks, few enough to even out the threads' ends.
+// Rows of a task: many blocks, but few enough that all threads end at about the same time.
 constexpr std::size_t kTaskBytes = 1 << 20;
 constexpr std::int64_t kTasksPerThread = 4;
-// Multiply-adds below which waking a thread costs more than it helps: some 20 us.
+// With fewer multiply-adds, some 20 us, waking a thread costs more than it saves.
 constexpr double kSoloWork = 1e6;
 
 template <class Score>
 struct Candidate {
   Score score;
   std::int64_t row;
-  bool operator<(const Candidate& other) const {  // better
+  bool operator<(const Candidate& other) const {  // the better one comes first
     return score > other.score || (score == other.score && row < other.row);
   }
 };
 
-// The best `capacity` candidates so far, as a heap with the worst of them on top.
+// The best `capacity` candidates so far, as a heap with the worst one on top.
 template <class Score>
 class Best {
  public:
@@ -54,7 +55,7 @@ class Best {
     if (r == count) return;
     Score worst = heap_.front().score;
     for (; r < count; ++r) {
-      if (r + kGlance <= count && none_reaches(scores + r, worst)) {  // nearly always
+      if (r + kGlance <= count && none_reaches(scores + r, worst)) {  // true nearly always
         r += kGlance - 1;
         continue;
       }
@@ -70,7 +71,7 @@ class Best {
   const std::vector<Candidate<Score>>& candidates() const { return heap_; }
 
  private:
-  static constexpr int kGlance = 16;  // scores that are looked at together
+  static constexpr int kGlance = 16;  // scores that are compared together
 
   static bool none_reaches(const Score* scores, Score worst) {
     bool none = true;
@@ -82,7 +83,7 @@ class Best {
   std::vector<Candidate<Score>> heap_;
 };
 
-// A group's queries as kernels take them, and 1 / length of each.
+// A group's queries in the form that kernels read, and 1 / length of each.
 class Queries {
  public:
   Queries(const KernelTable& kernels, const Search& search, std::int64_t first, int count)
@@ -133,7 +134,7 @@ class Queries {
   std::vector<float> inverse_;
 };
 
-// What a worker needs to score a block.
+// A worker's buffers for the scores of a block.
 template <class Score>
 struct Worker {
   std::vector<Best<Score>> best;  // one a query of the group
@@ -231,8 +232,8 @@ class TopK {
     }
   }
 
-  // Dot products to cosines. The two factors are multiplied with each other first, so that a and b
-  // are as alike as b and a.
+  // Turns dot products into cosines. The two factors are multiplied with each other first, so that
+  // the cosine of a and b has the bits of that of b and a.
   void scale(const Queries& queries, int first, int count, int rows, Worker<Score>& worker) const {
     float* scores = worker.floats.data();
     const float bits = 8.0f * static_cast<float>(search_.width);
@@ -248,7 +249,7 @@ class TopK {
     }
   }
 
-  // Which worker saw which rows does not matter: the order of candidates is a total one.
+  // It does not matter which worker had which rows, because candidates have a total order.
   void write_best(std::int64_t first, int query) {
     std::vector<Candidate<Score>> all;
     for (const Worker<Score>& worker : workers_) {

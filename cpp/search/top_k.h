@@ -12,8 +12,8 @@ namespace bge {
 enum class Element { kFloat32, kInt8, kUint8, kBits };  // uint8 is a value plus 128
 enum class Metric { kDot, kCosine };
 
-// Scores are int32 for dot products of int8, uint8 and bits (a bit stands for +1 or -1, so that
-// these range from -bits to bits), float otherwise. Of equal scores the lower row comes first. NaN
+// Scores are int32 for dot products of int8, uint8 and bits, and float otherwise. A bit means +1 or
+// -1, so that its scores are between -bits and bits. Of equal scores the lower row comes first. NaN
 // counts as minus infinity.
 struct Search {
   Element element = Element::kFloat32;
@@ -37,7 +37,8 @@ constexpr std::size_t element_bytes(Element element) {
   return element == Element::kFloat32 ? sizeof(float) : 1;
 }
 
-// `stop_asked` is called now and then by the calling thread; true ends the search with Stopped.
+// `stop_asked` is called every 20 ms or so by the calling thread; true ends the search with
+// Stopped.
 void top_k(const KernelTable& kernels, const Search& search, FunctionRef<bool()> stop_asked);
 
 }  // namespace bge
