@@ -35,6 +35,15 @@ auto call_python(const Call& call) {
   return result;
 }
 
+// Drops a reference. If it is the last one, that is a call into Python: a memory map, for example,
+// is closed without the GIL. pybind11 would do this in a destructor, which cannot be unwound.
+inline void release(pybind11::object& object) {
+  call_python([pointer = object.release().ptr()] {
+    Py_XDECREF(pointer);
+    return true;
+  });
+}
+
 // The GIL is released while it lives. `call` must not throw.
 class ReleasedGil {
  public:

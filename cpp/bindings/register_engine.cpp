@@ -71,6 +71,12 @@ class PyEngine {
                                        kComputeTypes.parse(compute_type), isa);
   }
 
+  ~PyEngine() {
+    for (py::array& array : kept_) release(array);
+  }
+  PyEngine(const PyEngine&) = delete;
+  PyEngine& operator=(const PyEngine&) = delete;
+
   void encode(const Ids& ids, const Offsets& offsets, const std::string& pooling, int dimensions,
               bool normalize, const std::string& precision, int threads, bool normalize_whole,
               int skip, const std::optional<py::function>& poll,

@@ -22,7 +22,7 @@ WORK = {
     "encode on threads with poll": "model.encode(long, poll=poll, threads=2)",
     "token embeddings": "model.encode(long, output_value='token_embeddings')",
     "encode_iter": "list(model.encode_iter(iter(long)))",
-    "aencode": "asyncio.run(use_aencode()); threading.Event().wait()",
+    "aencode": "use_aencode()",
     "top_k": "top_k(rows[:100], rows, 5)",
     "trim": "model.encode(short); model.trim()",
     "load": "SentenceTransformer().encode(short)",
@@ -46,12 +46,15 @@ started = threading.Barrier(3)
 def poll():
     time.sleep(0.001)
 
-async def use_aencode():
+async def encode_forever():
     while True:
-        try:
-            await model.aencode(long[:4])
-        except RuntimeError:  # asyncio's executors take no new work after shutdown
-            return
+        await model.aencode(long[:4])
+
+def use_aencode():
+    try:
+        asyncio.run(encode_forever())
+    except RuntimeError:  # asyncio can start no threads any more
+        threading.Event().wait()
 
 def repeat_forever(code):
     started.wait()
