@@ -15,8 +15,8 @@
 // Values: symmetric codes, one scale for each text, head and feature. A scale for each token is not
 // possible, because the sum runs over tokens. Rounded levels may add up to less than the sum they
 // are divided by. Because the mean is subtracted from the values, the missing probability then
-// counts as the mean value. It may be much: 500 keys with levels of 0.49, which all round to 0, have
-// half of the probability beside one key with 255.
+// counts as the mean value. It may be much: 500 keys with levels of 0.49, which all round to 0,
+// have half of the probability beside one key with 255.
 //
 // Rejected: one scale a key and a zero point a query. They need corrections and one multiplication
 // for each score (a third of the time at 512 tokens), and are less exact without the subtraction.
