@@ -7,6 +7,8 @@ import threading
 from collections.abc import Callable
 from typing import Any
 
+from bge_micro.signatures import like_aencode
+
 
 class _Abandoned(Exception):
     """Nobody waits for the result any more."""
@@ -54,6 +56,7 @@ class AsyncEncodeMixin:
     encode_query: Callable[..., Any]
     encode_document: Callable[..., Any]
 
+    @like_aencode
     async def aencode(self, *args: Any, **options: Any) -> Any:
         """Encode texts without blocking the event loop; as `encode`, which runs in a thread.
 
@@ -61,10 +64,12 @@ class AsyncEncodeMixin:
         """
         return await run_in_thread(self.encode, *args, **options)
 
+    @like_aencode
     async def aencode_query(self, *args: Any, **options: Any) -> Any:
         """Encode search queries as `aencode` does; as `encode_query`."""
         return await run_in_thread(self.encode_query, *args, **options)
 
+    @like_aencode
     async def aencode_document(self, *args: Any, **options: Any) -> Any:
         """Encode texts to be found as `aencode` does; as `encode_document`."""
         return await run_in_thread(self.encode_document, *args, **options)

@@ -2,30 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from itertools import islice
-from typing import Any, Literal, overload
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
-from bge_micro.choices import OUTPUT_VALUES, Errors, Precision, Truncation, check_choice
+from bge_micro.choices import (
+    OUTPUT_VALUES,
+    Errors,
+    OutputValue,
+    Precision,
+    Truncation,
+    check_choice,
+)
 from bge_micro.inputs import read_texts
-from bge_micro.options import check_device, check_positive, refuse_at_encode
-from bge_micro.outputs import check_ranges, quantize_by_ranges, rows_for, tensor_maker
+from bge_micro.options import check_device, check_positive, refuse_at_encode, refuse_unknown
+from bge_micro.outputs import tensor_maker
 from bge_micro.pipeline import Poll
-from bge_micro.plan import Plan
 from bge_micro.planning import PlanMixin
 from bge_micro.progress import progress_bar
+from bge_micro.results import encode_tokens, encode_vectors
+from bge_micro.signatures import like_encode, like_encode_iter
 
-Array = NDArray[Any]
+if TYPE_CHECKING:
+    from bge_micro.option_types import Array, Device, Texts
 
-_OPTIONS = (
-    "inputs", "prompt_name", "prompt", "batch_size", "show_progress_bar", "output_value",
-    "precision", "convert_to_numpy", "convert_to_tensor", "device", "normalize_embeddings",
-    "truncate_dim", "pool", "chunk_size", "sentences", "ranges", "out", "errors", "truncation",
-    "threads", "poll",
-)  # fmt: skip
 _MISSING: Any = object()
 
 
@@ -34,43 +36,26 @@ class EncodeMixin(PlanMixin):
 
     errors: Errors
 
-    @overload
-    def encode(
-        self, inputs: Any = ..., prompt_name: str | None = ..., prompt: str | None = ...,
-        batch_size: int = ..., show_progress_bar: bool | None = ...,
-        output_value: Literal["sentence_embedding"] = ..., precision: Precision = ...,
-        convert_to_numpy: Literal[True] = ..., convert_to_tensor: Literal[False] = ...,
-        device: Any = ..., normalize_embeddings: bool = ..., truncate_dim: int | None = ...,
-        pool: None = ..., chunk_size: None = ..., **options: Any,
-    ) -> Array: ...  # fmt: skip
-    @overload
-    def encode(
-        self, inputs: Any = ..., prompt_name: str | None = ..., prompt: str | None = ...,
-        batch_size: int = ..., show_progress_bar: bool | None = ...,
-        output_value: str | None = ..., precision: Precision = ...,
-        convert_to_numpy: bool = ..., convert_to_tensor: bool = ...,
-        device: Any = ..., normalize_embeddings: bool = ..., truncate_dim: int | None = ...,
-        pool: None = ..., chunk_size: None = ..., **options: Any,
-    ) -> Any: ...  # fmt: skip
+    @like_encode
     def encode(
         self,
-        inputs: Any = _MISSING,
+        inputs: str | Texts = _MISSING,
         prompt_name: str | None = None,
         prompt: str | None = None,
         batch_size: int = 32,
         show_progress_bar: bool | None = None,
-        output_value: str | None = "sentence_embedding",
+        output_value: OutputValue | None = "sentence_embedding",
         precision: Precision = "float32",
         convert_to_numpy: bool = True,
         convert_to_tensor: bool = False,
-        device: Any = None,
+        device: Device = None,
         normalize_embeddings: bool = False,
         truncate_dim: int | None = None,
-        pool: Any = None,
-        chunk_size: int | None = None,
+        pool: None = None,
+        chunk_size: None = None,
         *,
-        sentences: Any = _MISSING,
-        ranges: Any = None,
+        sentences: str | Texts = _MISSING,
+        ranges: ArrayLike | None = None,
         out: Array | None = None,
         errors: Errors | None = None,
         truncation: Truncation | None = None,
@@ -122,7 +107,8 @@ class EncodeMixin(PlanMixin):
                 value that makes no sense here.
         """
         if options or pool is not None or chunk_size is not None:
-            refuse_at_encode({"pool": pool, "chunk_size": chunk_size, **options}, _OPTIONS)
+            refuse_unknown("encode", EncodeMixin.encode, options)
+            refuse_at_encode({"pool": pool, "chunk_size": chunk_size})
         check_device(device)
         check_positive("batch_size", batch_size)
         check_choice("output_value", output_value, OUTPUT_VALUES)
@@ -143,7 +129,9 @@ class EncodeMixin(PlanMixin):
         with progress_bar(show_progress_bar, len(texts.rows)) as advance:
             results: Any
             if output_value == "sentence_embedding":
-                vectors = self._vectors(texts.rows, plan, ranges, out, poll, advance)
+                vectors = encode_vectors(
+                    self._pipeline, texts.rows, plan, ranges, out, poll, advance
+                )
                 results = finish(vectors) if finish else vectors
                 if not (finish or convert_to_numpy):
                     results = list(vectors)
@@ -151,12 +139,15 @@ class EncodeMixin(PlanMixin):
                 if out is not None or ranges is not None or plan.precision != "float32":
                     raise ValueError("out, ranges and precision apply to sentence embeddings only.")
                 everything = output_value is None
-                results = self._tokens(texts.rows, plan, everything, finish, poll, advance)
+                results = encode_tokens(
+                    self._pipeline, texts.rows, plan, everything, finish, poll, advance
+                )
         return results[0] if texts.single else results
 
+    @like_encode
     def encode_query(
         self,
-        inputs: Any = _MISSING,
+        inputs: str | Texts = _MISSING,
         prompt_name: str | None = None,
         prompt: str | None = None,
         *args: Any,
@@ -170,9 +161,10 @@ class EncodeMixin(PlanMixin):
             prompt = self._first_prompt("query")
         return self.encode(inputs, prompt_name, prompt, *args, **options)
 
+    @like_encode
     def encode_document(
         self,
-        inputs: Any = _MISSING,
+        inputs: str | Texts = _MISSING,
         prompt_name: str | None = None,
         prompt: str | None = None,
         *args: Any,
@@ -187,9 +179,10 @@ class EncodeMixin(PlanMixin):
             prompt = self._first_prompt("document", "passage", "corpus")
         return self.encode(inputs, prompt_name, prompt, *args, **options)
 
+    @like_encode_iter
     def encode_iter(
         self, inputs: Iterable[str], batch_size: int = 1024, **options: Any
-    ) -> Iterator[Array]:
+    ) -> Iterator[Any]:
         """Encode any number of texts in bounded memory.
 
         Args:
@@ -206,6 +199,7 @@ class EncodeMixin(PlanMixin):
         """
         if isinstance(inputs, str):
             raise TypeError("inputs is a str, expected an iterable of strings.")
+        refuse_unknown("encode_iter", EncodeMixin.encode, options)
         if "out" in options:
             raise ValueError("encode_iter gives one array a block; out cannot hold them all.")
         return self._encode_blocks(iter(inputs), check_positive("batch_size", batch_size), options)
@@ -221,52 +215,3 @@ class EncodeMixin(PlanMixin):
 
     def _first_prompt(self, *names: str) -> str:
         return next((self.prompts[name] for name in names if name in self.prompts), "")
-
-    def _vectors(
-        self,
-        rows: Sequence[str],
-        plan: Plan,
-        ranges: ArrayLike | None,
-        out: Array | None,
-        poll: Poll | None,
-        advance: Callable[[int], object],
-    ) -> Array:
-        target = rows_for(out, len(rows), plan)
-        if ranges is None:
-            self._pipeline.run(rows, plan, out=target, poll=poll, advance=advance)
-            return target
-        limits = check_ranges(ranges, plan)
-        plan = plan._replace(precision="float32")
-        vectors = rows_for(None, len(rows), plan)
-        self._pipeline.run(rows, plan, out=vectors, poll=poll, advance=advance)
-        quantize_by_ranges(vectors, limits, target)
-        return target
-
-    def _tokens(
-        self,
-        rows: Sequence[str],
-        plan: Plan,
-        everything: bool,
-        finish: Callable[[Array], Any] | None,
-        poll: Poll | None,
-        advance: Callable[[int], object],
-    ) -> list[Any]:
-        """Return each text's token embeddings, or a dict of everything that is known of it."""
-        vectors = rows_for(None, len(rows), plan) if everything else None
-        encoded = self._pipeline.run(
-            rows, plan, out=vectors, token_embeddings=True, poll=poll, advance=advance
-        )
-        finish = finish or (lambda array: array)
-        if vectors is None:
-            return [finish(tokens) for tokens in encoded.token_embeddings]
-        return [
-            {
-                "input_ids": finish(ids.astype(np.int64)),
-                "attention_mask": finish(np.ones(len(ids), np.int64)),
-                "token_embeddings": finish(tokens),
-                "sentence_embedding": finish(vector),
-            }
-            for ids, tokens, vector in zip(
-                encoded.token_ids, encoded.token_embeddings, vectors, strict=True
-            )
-        ]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -14,7 +14,15 @@ from bge_micro import similarity as _similarity
 from bge_micro.aio import AsyncEncodeMixin
 from bge_micro.checkpoint import BUNDLED_NAME
 from bge_micro.checkpoint.modules import ModelSettings
-from bge_micro.choices import ERRORS, TRUNCATIONS, check_choice
+from bge_micro.choices import (
+    ERRORS,
+    TRUNCATIONS,
+    ComputeType,
+    Errors,
+    SimilarityFunction,
+    Truncation,
+    check_choice,
+)
 from bge_micro.compat import CompatMixin
 from bge_micro.encode import EncodeMixin
 from bge_micro.options import check_device, check_positive, refuse_at_load
@@ -22,6 +30,11 @@ from bge_micro.pipeline import MemoryUsage
 from bge_micro.runtime import choose_threads
 from bge_micro.source import ModelSource
 from bge_micro.tokens import TokenizeMixin
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
+
+    from bge_micro.option_types import Device, RefusedAtLoad
 
 
 class SentenceTransformer(EncodeMixin, AsyncEncodeMixin, TokenizeMixin, CompatMixin):
@@ -43,24 +56,24 @@ class SentenceTransformer(EncodeMixin, AsyncEncodeMixin, TokenizeMixin, CompatMi
         self,
         model_name_or_path: str | Path = BUNDLED_NAME,
         *,
-        device: Any = None,
+        device: Device = None,
         prompts: Mapping[str, str] | None = None,
         default_prompt_name: str | None = None,
-        similarity_fn_name: str | None = None,
+        similarity_fn_name: SimilarityFunction | None = None,
         cache_folder: str | Path | None = None,
         revision: str | None = None,
         local_files_only: bool = False,
         token: str | bool | None = None,
         use_auth_token: str | bool | None = None,
         truncate_dim: int | None = None,
-        source: str | None = None,
-        compute_type: str = "int8",
+        source: Literal["cache"] | None = None,
+        compute_type: ComputeType = "int8",
         threads: int | None = None,
-        truncation: str = "silent",
-        errors: str = "strict",
+        truncation: Truncation = "silent",
+        errors: Errors = "strict",
         mmap: bool = False,
         verify: bool = False,
-        **options: Any,
+        **options: Unpack[RefusedAtLoad],
     ) -> None:
         """Load a model.
 
@@ -100,7 +113,8 @@ class SentenceTransformer(EncodeMixin, AsyncEncodeMixin, TokenizeMixin, CompatMi
             CheckpointError: A file of the model is damaged or describes another kind of model.
             ValueError: An option has no meaning here; the message says why.
         """
-        refuse_at_load(options)
+        if options:
+            refuse_at_load(SentenceTransformer.__init__, options)
         check_device(device)
         self._source = ModelSource(
             model_name_or_path,
@@ -137,7 +151,7 @@ class SentenceTransformer(EncodeMixin, AsyncEncodeMixin, TokenizeMixin, CompatMi
         return "cpu"
 
     @property
-    def compute_type(self) -> str:
+    def compute_type(self) -> ComputeType:
         """The arithmetic of the linear layers: "int8" or "float32"."""
         return self._pipeline.compute_type
 
@@ -180,12 +194,12 @@ class SentenceTransformer(EncodeMixin, AsyncEncodeMixin, TokenizeMixin, CompatMi
         self._max_seq_length = limit
 
     @property
-    def similarity_fn_name(self) -> str:
+    def similarity_fn_name(self) -> SimilarityFunction:
         """The function of `similarity`: "cosine", "dot", "euclidean" or "manhattan"."""
         return self._similarity_fn_name
 
     @similarity_fn_name.setter
-    def similarity_fn_name(self, name: str) -> None:
+    def similarity_fn_name(self, name: SimilarityFunction) -> None:
         self._similarity_fn_name = _similarity.check_name(name)
 
     @property
@@ -222,7 +236,7 @@ class SentenceTransformer(EncodeMixin, AsyncEncodeMixin, TokenizeMixin, CompatMi
         finally:
             self.truncate_dim = before
 
-    def save_pretrained(self, path: str | Path, *, compute_type: str = "float32") -> None:
+    def save_pretrained(self, path: str | Path, *, compute_type: ComputeType = "float32") -> None:
         """Write the model to a folder, with prompts and limits as they are set now.
 
         Args:

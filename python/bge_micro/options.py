@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 # Constructor keyword -> why it cannot be obeyed.
@@ -24,34 +24,50 @@ _REFUSED_AT_ENCODE = {
 }
 
 
-def refuse_at_load(options: Mapping[str, Any]) -> None:
-    """Raise for constructor keywords that cannot be obeyed or are unknown.
+class UnknownOptionError(TypeError, ValueError):
+    """A keyword that there is not: a TypeError as Python's, a ValueError as everywhere here."""
 
-    Values that ask for nothing (None, False, {}) pass.
+
+def refuse_unknown(
+    name_of_call: str, call: Any, options: Iterable[str], further: Iterable[str] = ()
+) -> None:
+    """Raise an UnknownOptionError for the first keyword that is not known.
+
+    Args:
+        name_of_call: What people call it.
+        call: A method; the keywords that it has are known.
+        options: The names that were given.
+        further: More that are known.
+    """
+    code = call.__code__  # without `inspect`, whose import takes longer than a first vector
+    known = (*code.co_varnames[1 : code.co_argcount + code.co_kwonlyargcount], *further)
+    for name in options:
+        if name not in known:
+            from difflib import get_close_matches  # only when it has gone wrong
+
+            close = get_close_matches(name, known, 1, cutoff=0.5)
+            hint = f"did you mean {close[0]!r}?" if close else f"known ones are {', '.join(known)}."
+            raise UnknownOptionError(
+                f"{name_of_call} got an unknown keyword argument {name!r}; {hint}"
+            )
+
+
+def refuse_at_load(constructor: Any, options: Mapping[str, Any]) -> None:
+    """Raise for further constructor keywords, unless they ask for nothing (None, False, {}).
 
     Raises:
-        TypeError: A keyword is unknown.
-        ValueError: A known one asks for something.
+        UnknownOptionError: There is no such keyword.
+        ValueError: It asks for what cannot be had.
     """
+    refuse_unknown("SentenceTransformer", constructor, options, _REFUSED_AT_LOAD)
     for name, value in options.items():
-        if name not in _REFUSED_AT_LOAD:
-            raise TypeError(f"SentenceTransformer got an unknown keyword argument {name!r}.")
         if value:
             raise ValueError(f"{name}={value!r} is not supported: {_REFUSED_AT_LOAD[name]}.")
 
 
-def refuse_at_encode(options: Mapping[str, Any], known: tuple[str, ...]) -> None:
-    """Raise for encode's keywords that cannot be obeyed or are unknown.
-
-    Raises:
-        ValueError: For either, as sentence-transformers does.
-    """
+def refuse_at_encode(options: Mapping[str, Any]) -> None:
+    """Raise a ValueError for encode's keywords that ask for what cannot be had."""
     for name, value in options.items():
-        if name not in _REFUSED_AT_ENCODE:
-            raise ValueError(
-                f"encode got an unknown keyword argument {name!r}; known ones are "
-                f"{', '.join(known)}."
-            )
         if value is not None:
             raise ValueError(f"{name}={value!r} is not supported: {_REFUSED_AT_ENCODE[name]}.")
 

@@ -17,6 +17,7 @@ from bge_micro.checkpoint.side_file import SideFile, read_side_file
 from bge_micro.checkpoint.tensors import Tensors, read_tensors
 from bge_micro.checkpoint.tokenizer_files import Normalizer, read_tokenizer_facts
 from bge_micro.checkpoint.weight_files import open_weights
+from bge_micro.choices import SimilarityFunction
 
 
 class Checkpoint(NamedTuple):
@@ -52,7 +53,7 @@ class Checkpoint(NamedTuple):
     normalizer: Normalizer | None
     prompts: dict[str, str]
     default_prompt_name: str | None
-    similarity_fn_name: str | None
+    similarity_fn_name: SimilarityFunction | None
     truncate_dim: int | None
     side_file: SideFile | None
     weight_files: tuple[FileContent, ...]

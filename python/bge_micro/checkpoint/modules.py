@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 from bge_micro.checkpoint.errors import CheckpointError
 from bge_micro.checkpoint.json_file import json_type, read_json, read_json_object
-from bge_micro.choices import POOLINGS, SIMILARITY_FUNCTIONS
+from bge_micro.choices import POOLINGS, SIMILARITY_FUNCTIONS, SimilarityFunction
 
 # Before 5.4 each mode had its own boolean in 1_Pooling/config.json.
 _POOLING_FLAGS = {
@@ -53,7 +53,7 @@ class ModelSettings(NamedTuple):
 
     prompts: dict[str, str]
     default_prompt_name: str | None
-    similarity_fn_name: str | None
+    similarity_fn_name: SimilarityFunction | None
     truncate_dim: int | None
 
 

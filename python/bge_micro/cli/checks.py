@@ -12,6 +12,7 @@ from bge_micro.checkpoint import CheckpointError, bundled_folder
 from bge_micro.checkpoint.integrity import check_files
 from bge_micro.checkpoint.json_file import read_json_object
 from bge_micro.checkpoint.side_file import SideFile
+from bge_micro.choices import ComputeType
 
 if TYPE_CHECKING:
     from bge_micro import SentenceTransformer
@@ -40,7 +41,7 @@ class Golden:
 
     numerics_version: int
     texts: list[str]
-    sha256: dict[str, str]
+    sha256: dict[ComputeType, str]
 
 
 def golden_file() -> Path:
