@@ -155,7 +155,8 @@ class EncodeMixin(PlanMixin):
     ) -> Any:
         """Encode search queries: `encode` with the prompt called "query", if the model has one.
 
-        Without one, and unless told otherwise, no prompt is used, not even the default one.
+        Without one, and unless told otherwise, no prompt is used, not even the default one. The
+        keywords are those of `encode`.
         """
         if prompt is None and prompt_name is None:
             prompt = self._first_prompt("query")
@@ -173,7 +174,7 @@ class EncodeMixin(PlanMixin):
         """Encode texts to be found: `encode` with the document's prompt, if the model has one.
 
         That is the first of "document", "passage" and "corpus". Without one, and unless told
-        otherwise, no prompt is used, not even the default one.
+        otherwise, no prompt is used, not even the default one. The keywords are those of `encode`.
         """
         if prompt is None and prompt_name is None:
             prompt = self._first_prompt("document", "passage", "corpus")

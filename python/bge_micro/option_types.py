@@ -10,10 +10,9 @@ from collections.abc import Sequence
 from typing import Any, Literal, Protocol, TypeAlias, TypedDict
 
 import numpy as np
-import torch  # type: ignore[import-not-found, unused-ignore]
 from numpy.typing import ArrayLike, NDArray
 
-from bge_micro.choices import Errors, Precision, Truncation
+from bge_micro.choices import ComputeType, Errors, Precision, Truncation
 from bge_micro.pipeline import Poll
 
 
@@ -37,9 +36,21 @@ class ArrowColumn(Protocol):
         """Return the rows as Python's objects."""
 
 
+class TorchDevice(Protocol):
+    """A torch.device; torch itself need not be installed."""
+
+    @property
+    def type(self) -> str:
+        """The kind of device."""
+
+    @property
+    def index(self) -> int | None:
+        """Which of them."""
+
+
 # Rows may be None where errors="replace" or "skip" says what becomes of them.
 Texts: TypeAlias = Sequence[str | None] | NDArray[np.str_ | np.object_] | Column | ArrowColumn
-Device: TypeAlias = Literal["cpu", "cpu:0"] | torch.device | None
+Device: TypeAlias = Literal["cpu", "cpu:0"] | TorchDevice | None
 Array: TypeAlias = NDArray[Any]
 Floats: TypeAlias = NDArray[np.float32]
 Signed: TypeAlias = NDArray[np.int8]
@@ -63,7 +74,6 @@ class CommonOptions(TypedDict, total=False):
     batch_size: int
     show_progress_bar: bool | None
     device: Device
-    errors: Errors | None
     truncation: Truncation | None
     threads: int | None
     poll: Poll | None
@@ -74,6 +84,7 @@ class CommonOptions(TypedDict, total=False):
 class EncodeOptions(CommonOptions, total=False):
     """Keywords of `encode` that do not decide the type of what is returned."""
 
+    errors: Errors | None
     normalize_embeddings: bool
     truncate_dim: int | None
     ranges: ArrayLike | None
@@ -115,3 +126,17 @@ class RefusedAtLoad(TypedDict, total=False):
     config_kwargs: None
     model_card_data: None
     backend: None
+
+
+class HeldSettings(TypedDict, total=False):
+    """The settings of `integrations.held.HeldModel`, without the model's name."""
+
+    normalize_embeddings: bool
+    truncate_dim: int | None
+    precision: Precision
+    compute_type: ComputeType
+    threads: int | None
+    truncation: Truncation
+    cache_folder: str | None
+    revision: str | None
+    source: Literal["cache"] | None

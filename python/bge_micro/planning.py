@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +16,9 @@ from bge_micro.outputs import rows_for
 from bge_micro.pipeline import Pipeline, Poll
 from bge_micro.plan import Plan
 from bge_micro.runtime import check_threads
+
+if TYPE_CHECKING:
+    from bge_micro.option_types import Texts
 
 
 class PlanMixin:
@@ -84,7 +87,7 @@ class PlanMixin:
 
     def run(
         self,
-        inputs: Sequence[str] | Sequence[NDArray[np.integer[Any]]],
+        inputs: str | Texts | Sequence[NDArray[np.integer[Any]]],
         plan: Plan,
         *,
         vectors: bool = True,
@@ -111,8 +114,7 @@ class PlanMixin:
         Raises:
             TypeError: A row is neither text nor token ids.
             ValueError: An id is not in the vocabulary, or there are too many, or there are ids and
-            a
-                prompt; a text is too long and the plan's truncation is "error"; or `out` has
+                a prompt; a text is too long and the plan's truncation is "error"; or `out` has
                 another shape.
         """
         rows: Sequence[Any]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,6 +10,9 @@ from numpy.typing import NDArray
 from bge_micro.choices import Errors
 from bge_micro.inputs import read_texts
 from bge_micro.planning import PlanMixin
+
+if TYPE_CHECKING:
+    from bge_micro.option_types import Texts
 
 
 class TokenUse(NamedTuple):
@@ -29,7 +32,7 @@ class TokenizeMixin(PlanMixin):
 
     errors: Errors
 
-    def count_tokens(self, inputs: Any, prompt_name: str | None = None) -> TokenUse:
+    def count_tokens(self, inputs: str | Texts, prompt_name: str | None = None) -> TokenUse:
         """Return how many tokens of each text are used, and whether it is truncated.
 
         Of a huge text only the part that `encode` reads is read.
@@ -39,7 +42,7 @@ class TokenizeMixin(PlanMixin):
         )
         return TokenUse(batch.counts, batch.truncated)
 
-    def tokenize(self, inputs: Any) -> dict[str, NDArray[np.int64]]:
+    def tokenize(self, inputs: str | Texts) -> dict[str, NDArray[np.int64]]:
         """Tokenize texts, padded to the longest, in the form that transformers' models take.
 
         Returns:

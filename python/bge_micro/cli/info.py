@@ -17,7 +17,10 @@ from bge_micro.cli.parser import UsageError
 from bge_micro.cli.similarity import shown
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from bge_micro.checkpoint.side_file import SideFile
+    from bge_micro.choices import ComputeType
     from bge_micro.cli.checks import Check
 
 _TEXT_COLUMNS = 60
@@ -180,7 +183,7 @@ def _facts(
     name: str,
     folder: Path,
     side_file: SideFile | None,
-    space_ids: dict[str, str],
+    space_ids: Mapping[ComputeType, str],
     checks: list[Check],
 ) -> dict[str, Any]:
     return {

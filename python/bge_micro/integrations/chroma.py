@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 from bge_micro.integrations.frameworks import needed
-from bge_micro.integrations.held import HeldModel, HoldsModel
+from bge_micro.integrations.held import HoldsModel, hold
 
 with needed("chromadb", extra="chroma"):
     from chromadb.api.types import Documents, EmbeddingFunction, Embeddings, Space
@@ -47,8 +47,8 @@ class BgeMicroEmbeddingFunction(HoldsModel, EmbeddingFunction[Documents]):
 
     @staticmethod
     def validate_config(config: dict[str, Any]) -> None:
-        """Refuse settings that this version does not know, with a TypeError that names them."""
-        HeldModel(**config)
+        """Refuse settings that this version does not know: an UnknownOptionError names one."""
+        hold(**config)
 
     def validate_config_update(
         self, old_config: dict[str, Any], new_config: dict[str, Any]

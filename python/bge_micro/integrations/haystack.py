@@ -8,10 +8,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from bge_micro.integrations.frameworks import needed
 from bge_micro.integrations.held import HoldsModel
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
+
+    from bge_micro.option_types import HeldSettings
 
 with needed("haystack-ai", extra="haystack"):
     from haystack import Document, component, default_to_dict
@@ -56,7 +61,7 @@ class BgeMicroDocumentEmbedder(_Embedder):
         *,
         meta_fields_to_embed: Sequence[str] = (),
         embedding_separator: str = "\n",
-        **settings: Any,
+        **settings: Unpack[HeldSettings],
     ) -> None:
         """Remember what to load.
 

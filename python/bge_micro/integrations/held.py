@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 from weakref import WeakValueDictionary
 
 from bge_micro.aio import run_in_thread
+from bge_micro.choices import ComputeType, Precision, Truncation
+from bge_micro.options import refuse_unknown
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
+    from typing_extensions import Unpack
 
     from bge_micro import SentenceTransformer
+    from bge_micro.option_types import HeldSettings, PromptOptions, Texts
 
 _OPTIONS_OF_ENCODE = ("normalize_embeddings", "precision")
 
@@ -45,13 +48,13 @@ class HeldModel:
     model_name_or_path: str = "bge-micro-v2"
     normalize_embeddings: bool = True
     truncate_dim: int | None = None
-    precision: str = "float32"
-    compute_type: str = "int8"
+    precision: Precision = "float32"
+    compute_type: ComputeType = "int8"
     threads: int | None = None
-    truncation: str = "silent"
+    truncation: Truncation = "silent"
     cache_folder: str | None = None
     revision: str | None = None
-    source: str | None = None
+    source: Literal["cache"] | None = None
 
     def __post_init__(self) -> None:
         """Write paths as strings, so that all settings are JSON."""
@@ -85,12 +88,12 @@ class HeldModel:
         defaults = {field.name: field.default for field in fields(self)}
         return {name: value for name, value in asdict(self).items() if value != defaults[name]}
 
-    def documents(self, texts: Sequence[str], **options: Any) -> NDArray[Any]:
+    def documents(self, texts: Texts, **options: Unpack[PromptOptions]) -> NDArray[Any]:
         """Encode n documents: (n, columns). Options are those of `encode`."""
         vectors: NDArray[Any] = self.model.encode_document(texts, **self._options(), **options)
         return vectors
 
-    def queries(self, texts: Sequence[str], **options: Any) -> NDArray[Any]:
+    def queries(self, texts: Texts, **options: Unpack[PromptOptions]) -> NDArray[Any]:
         """Encode n search queries: (n, columns). Options are those of `encode`."""
         vectors: NDArray[Any] = self.model.encode_query(texts, **self._options(), **options)
         return vectors
@@ -100,7 +103,7 @@ class HeldModel:
         vector: NDArray[Any] = self.queries([text])[0]
         return vector
 
-    async def adocuments(self, texts: Sequence[str]) -> NDArray[Any]:
+    async def adocuments(self, texts: Texts) -> NDArray[Any]:
         """Encode as `documents` does, in a thread: the event loop goes on meanwhile.
 
         The model, if it is yet to be loaded, is loaded in that thread too.
@@ -122,14 +125,34 @@ class HeldModel:
         return asdict(self)
 
 
-class HoldsModel:
-    """A framework's object that takes the settings of a model."""
+def hold(
+    model_name_or_path: str | os.PathLike[str] = "bge-micro-v2", **settings: Unpack[HeldSettings]
+) -> HeldModel:
+    """Return the model of some settings.
 
-    def __init__(self, model_name_or_path: str = "bge-micro-v2", **settings: Any) -> None:
+    Args:
+        model_name_or_path: As for `SentenceTransformer`.
+        **settings: The other settings of `HeldModel`.
+
+    Raises:
+        UnknownOptionError: There is no such setting.
+    """
+    refuse_unknown("HeldModel", HeldModel.__init__, settings)
+    return HeldModel(os.fspath(model_name_or_path), **settings)
+
+
+class HoldsModel:
+    """A framework's object that is told the settings of a model."""
+
+    def __init__(
+        self,
+        model_name_or_path: str | os.PathLike[str] = "bge-micro-v2",
+        **settings: Unpack[HeldSettings],
+    ) -> None:
         """Remember what to load.
 
         Args:
             model_name_or_path: As for `SentenceTransformer`.
             **settings: The other settings of `HeldModel`.
         """
-        self._held = HeldModel(model_name_or_path, **settings)
+        self._held = hold(model_name_or_path, **settings)

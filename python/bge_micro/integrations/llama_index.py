@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from bge_micro.integrations.frameworks import needed
-from bge_micro.integrations.held import HeldModel
+from bge_micro.integrations.held import HeldModel, hold
+
+if TYPE_CHECKING:
+    from bge_micro.option_types import HeldSettings
 
 with needed("llama-index-core", extra="llama-index"):
     from llama_index.core.base.embeddings.base import BaseEmbedding
@@ -23,7 +26,7 @@ class BgeMicroEmbedding(BaseEmbedding):
     def __init__(
         self,
         model_name: str = "bge-micro-v2",
-        settings: dict[str, Any] | None = None,
+        settings: HeldSettings | None = None,
         **options: Any,
     ) -> None:
         """Remember what to load.
@@ -33,7 +36,7 @@ class BgeMicroEmbedding(BaseEmbedding):
             settings: The other settings of `HeldModel`.
             **options: The fields of BaseEmbedding, such as embed_batch_size and callback_manager.
         """
-        held = HeldModel(model_name, **(settings or {}))
+        held = hold(model_name, **(settings or {}))
         # LlamaIndex's default of 10 texts is for remote services; here threads would be idle.
         options = {"embed_batch_size": 1024, **options}
         super().__init__(

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 
+from bge_micro.choices import ComputeType
 from bge_micro.integrations.frameworks import needed
 from bge_micro.integrations.held import HeldModel
 
@@ -20,7 +21,7 @@ class BgeMicro(llm.EmbeddingModel):
 
     batch_size = 1024
 
-    def __init__(self, model_id: str, compute_type: str) -> None:
+    def __init__(self, model_id: str, compute_type: ComputeType) -> None:
         """Remember what to load."""
         self.model_id = model_id
         self._held = HeldModel(compute_type=compute_type)

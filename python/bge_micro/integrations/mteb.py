@@ -10,12 +10,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from bge_micro.model import SentenceTransformer
+
+if TYPE_CHECKING:
+    from bge_micro.option_types import Device
 
 
 class MtebEncoder:
@@ -34,7 +37,7 @@ class MtebEncoder:
         model: SentenceTransformer | str | None = None,
         revision: str | None = None,
         *,
-        device: str | None = None,
+        device: Device = None,
         **options: Any,
     ) -> None:
         """Use a loaded model, or load one.

@@ -6,11 +6,16 @@ for CPUs. The vectors have the same bits as those of one process.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from bge_micro.arrow import to_arrow
 from bge_micro.integrations.frameworks import needed
-from bge_micro.integrations.held import HeldModel
+from bge_micro.integrations.held import hold
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
+
+    from bge_micro.option_types import HeldSettings
 
 with needed("ray[data]", extra="ray"):
     import pyarrow
@@ -21,18 +26,25 @@ class EmbedBatches:
     """A callable class for `map_batches`: adds a column of vectors to each batch."""
 
     def __init__(
-        self, column: str = "text", output_column: str = "embedding", **settings: Any
+        self,
+        column: str = "text",
+        output_column: str = "embedding",
+        *,
+        model_name_or_path: str = "bge-micro-v2",
+        **settings: Unpack[HeldSettings],
     ) -> None:
         """Load the model, once per actor.
 
         Args:
             column: The column of texts.
             output_column: The column to write vectors to.
-            **settings: The settings of `HeldModel`; threads are the actor's CPUs unless set.
+            model_name_or_path: As for `SentenceTransformer`.
+            **settings: The other settings of `HeldModel`; threads are the actor's CPUs unless set.
         """
         self.column = column
         self.output_column = output_column
-        self._held = HeldModel(**{"threads": _actor_cpus(), **settings})
+        settings.setdefault("threads", _actor_cpus())
+        self._held = hold(model_name_or_path, **settings)
         _ = self._held.model
 
     def __call__(self, batch: Any) -> Any:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from bge_micro.choices import ComputeType
 from bge_micro.integrations.frameworks import needed
 from bge_micro.integrations.held import HeldModel
 
@@ -25,7 +26,7 @@ class BgeMicroTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Bas
         *,
         normalize_embeddings: bool = True,
         truncate_dim: int | None = None,
-        compute_type: str = "int8",
+        compute_type: ComputeType = "int8",
         threads: int | None = None,
     ) -> None:
         """Set the parameters: settings of `HeldModel`, under the names of get_params."""

@@ -10,10 +10,15 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 from functools import lru_cache
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from bge_micro.integrations.frameworks import needed
-from bge_micro.integrations.held import HeldModel
+from bge_micro.integrations.held import HeldModel, hold
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
+
+    from bge_micro.option_types import HeldSettings
 
 with needed("pyspark", extra="spark"):
     import pandas
@@ -30,7 +35,7 @@ _SQL_TYPES = {
 }
 
 
-def embed_udf(model_name_or_path: str = "bge-micro-v2", **settings: Any) -> Any:
+def embed_udf(model_name_or_path: str = "bge-micro-v2", **settings: Unpack[HeldSettings]) -> Any:
     """Make a function of a string column that gives a column of vectors.
 
     A missing text gives a missing vector.
@@ -45,7 +50,7 @@ def embed_udf(model_name_or_path: str = "bge-micro-v2", **settings: Any) -> Any:
     Raises:
         ValueError: The precision is unknown.
     """
-    held = HeldModel(model_name_or_path, **settings)
+    held = hold(model_name_or_path, **settings)
     if held.precision not in _SQL_TYPES:
         raise ValueError(f"precision is {held.precision!r}, expected one of {list(_SQL_TYPES)}.")
 

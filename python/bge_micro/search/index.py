@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, overload
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,7 +14,11 @@ from bge_micro.search.saved import SavedIndex, SavedIndexError, new_index, open_
 from bge_micro.search.top_k import top_k
 
 if TYPE_CHECKING:
+    from typing_extensions import Unpack
+
+    from bge_micro.choices import Errors, Precision
     from bge_micro.model import SentenceTransformer
+    from bge_micro.option_types import PromptOptions, Texts
 
 
 class Hit(NamedTuple):
@@ -41,7 +45,7 @@ class Index:
         model: SentenceTransformer,
         *,
         truncate_dim: int | None = None,
-        precision: str = "float32",
+        precision: Precision = "float32",
     ) -> None:
         """Make an empty index.
 
@@ -75,7 +79,13 @@ class Index:
             self._blocks, self._saved = [np.concatenate(self._blocks)], None
         return self._blocks[0]
 
-    def add(self, texts: str | Sequence[str], *, errors: str | None = None, **options: Any) -> None:
+    def add(
+        self,
+        texts: str | Texts,
+        *,
+        errors: Errors | None = None,
+        **options: Unpack[PromptOptions],
+    ) -> None:
         """Add texts, at best many at once.
 
         Args:
@@ -100,9 +110,17 @@ class Index:
             self.texts = list(self.texts)
         self.texts.extend(rows)
 
+    @overload
+    def search(  # type: ignore[overload-overlap]
+        self, queries: str, k: int = 10, *, threads: int | None = None
+    ) -> list[Hit]: ...
+    @overload
     def search(
-        self, queries: str | Sequence[str], k: int = 10, *, threads: int | None = None
-    ) -> Any:
+        self, queries: Texts, k: int = 10, *, threads: int | None = None
+    ) -> list[list[Hit]]: ...
+    def search(
+        self, queries: str | Texts, k: int = 10, *, threads: int | None = None
+    ) -> list[Hit] | list[list[Hit]]:
         """Find the texts that are most like a query.
 
         Args:
