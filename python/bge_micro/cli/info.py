@@ -5,16 +5,11 @@ from __future__ import annotations
 import argparse
 import json
 import platform
-import sys
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bge_micro import __version__
-from bge_micro.choices import COMPUTE_TYPES
-from bge_micro.cli.encoding import load_model
-from bge_micro.cli.parser import UsageError
-from bge_micro.cli.similarity import shown
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -22,8 +17,6 @@ if TYPE_CHECKING:
     from bge_micro.checkpoint.side_file import SideFile
     from bge_micro.choices import ComputeType
     from bge_micro.cli.checks import Check
-
-_TEXT_COLUMNS = 60
 
 
 def add_command(commands: argparse._SubParsersAction[Any]) -> None:
@@ -41,57 +34,14 @@ def add_command(commands: argparse._SubParsersAction[Any]) -> None:
         "folder", nargs="?", metavar="FOLDER", help="a model folder (default: the bundled model)"
     )
     parser.add_argument("--json", action="store_true", help="as one JSON object")
-    group = parser.add_argument_group("compare")
-    group.add_argument(
-        "--compare",
-        metavar="FILE",
-        help="instead, compare the vectors of FILE with this model's: JSON lines with a text and "
-        "its embedding, as embed --with-text writes them, or - for standard input",
-    )
-    group.add_argument("--field", metavar="NAME", help="the key of the texts (default: text)")
-    group.add_argument(
-        "--compute-type", choices=COMPUTE_TYPES, help="arithmetic to compare with (default: int8)"
-    )
-    prompts = group.add_mutually_exclusive_group()
-    prompts.add_argument("--prompt", metavar="TEXT", help="put TEXT before each text")
-    prompts.add_argument(
-        "--prompt-name", metavar="NAME", help="put the model's prompt of this name before each text"
-    )
     parser.set_defaults(run=run)
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Run the subcommand."""
-    if arguments.compare is not None:
-        return _compare(arguments)
-    for option in ("field", "compute_type", "prompt", "prompt_name"):
-        if getattr(arguments, option) is not None:
-            raise UsageError(f"--{option.replace('_', '-')} needs --compare FILE")
     facts = _gather(arguments.folder)
     print(json.dumps(facts, indent=2) if arguments.json else "\n".join(_lines(facts)))
     return 0 if facts["ok"] else 1
-
-
-def _compare(arguments: argparse.Namespace) -> int:
-    from bge_micro.cli.compare import compare
-
-    arguments.model, arguments.threads = arguments.folder, None
-    arguments.compute_type = arguments.compute_type or "int8"
-    report = compare(arguments.compare, load_model(arguments), arguments.field or "text")
-    if arguments.json:
-        print(json.dumps(report, indent=2))
-        return 0
-    lines = [
-        f"{'rows':20}{report['rows']}",
-        f"{'mean cosine':20}{report['mean_cosine']:.6f}",
-        f"{'worst cosine':20}{report['worst_cosine']:.6f}",
-        "These differ most:",
-    ]
-    for row in report["differ_most"]:
-        text = shown(row["text"], _TEXT_COLUMNS)
-        lines.append(f"  line {row['line']:<8}{row['cosine']:10.6f}  {text}")
-    sys.stdout.buffer.write("".join(f"{line}\n" for line in lines).encode(errors="replace"))
-    return 0
 
 
 def _gather(folder: str | None) -> dict[str, Any]:
