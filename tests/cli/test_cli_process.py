@@ -211,6 +211,20 @@ def test_progress_on_a_terminal(tmp_path: Path, argv: list[str], expected: str) 
     assert (expected in seen) if expected else (seen == "")
 
 
+@posix
+def test_progress_of_a_comparison(tmp_path: Path) -> None:
+    pytest.importorskip("tqdm", reason="progress bars need the extra bge-micro[progress]")
+    embed = [*COMMAND, "embed", "a", "b", "--with-text", "-o", "v.jsonl"]
+    subprocess.run(embed, cwd=tmp_path, check=True)
+    compare = [*COMMAND, "info", "--compare", "v.jsonl", "--json"]
+    with terminal() as (stderr, shown):
+        result = subprocess.run(
+            compare, cwd=tmp_path, stdout=subprocess.PIPE, stderr=stderr, check=True
+        )
+        assert "2/2" in shown()
+    assert json.loads(result.stdout)["rows"] == 2
+
+
 def test_no_progress_in_a_pipe(tmp_path: Path) -> None:
     argv = ["embed", "-", "-o", "v.npy"]
     result = subprocess.run(

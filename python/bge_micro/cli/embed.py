@@ -75,7 +75,8 @@ def run(arguments: argparse.Namespace) -> int:
             "precision": arguments.precision,
         }
         output = _make_output(to_format, model, options, arguments.with_text)
-        with show_progress(arguments, texts) as advance:
+        to_terminal = arguments.output is None and sys.stdout.isatty()
+        with show_progress(texts, to_terminal=to_terminal) as advance:
             if arguments.output is None:
                 for rows, vectors in encode_blocks(model, texts, arguments, **options):
                     output.append(sys.stdout.buffer, _block(rows, vectors))

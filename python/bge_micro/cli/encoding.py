@@ -101,15 +101,15 @@ def warn(message: str) -> None:
 
 
 def show_progress(
-    arguments: argparse.Namespace, texts: TextInput
+    texts: TextInput, *, to_terminal: bool
 ) -> AbstractContextManager[Callable[[int], object]]:
-    """Show a bar on a terminal, unless the vectors go there too or the texts came from there."""
+    """Show a bar on a terminal, unless the texts came as arguments.
+
+    Args:
+        texts: The rows that are encoded.
+        to_terminal: Whether results are written to the terminal meanwhile, which a bar would spoil.
+    """
     from bge_micro.progress import can_show, progress_bar
 
-    show = (
-        sys.stderr.isatty()
-        and (arguments.output is not None or not sys.stdout.isatty())
-        and texts.unit != "argument"
-        and can_show()
-    )
+    show = sys.stderr.isatty() and not to_terminal and texts.unit != "argument" and can_show()
     return progress_bar(show, texts.total)

@@ -49,7 +49,7 @@ def run(arguments: argparse.Namespace) -> int:
         none = model.encode([], **options)
         with (
             new_index(arguments.output, model.space_id_of(**options), options, none) as writer,
-            show_progress(arguments, texts) as advance,
+            show_progress(texts, to_terminal=False) as advance,
         ):
             for rows, vectors in encode_blocks(model, texts, arguments, **options):
                 writer.append([row.text for row in rows], vectors)

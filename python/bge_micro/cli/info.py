@@ -10,6 +10,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bge_micro import __version__
+from bge_micro.cli.compare import add_compare_options, refuse_compare_options, run_compare
+from bge_micro.cli.parser import UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -28,17 +30,26 @@ def add_command(commands: argparse._SubParsersAction[Any]) -> None:
         description="Show versions, instruction set, threads and the bundled model, and check the "
         "model's files and a few vectors against what was shipped; or show the model FOLDER, and "
         "check its files by the checksums that its bge_micro.json records. Exit code 1 if "
-        "something differs.",
+        "something differs. With --compare FILE show how near vectors from elsewhere are to a "
+        "model's; the exit code does not depend on it.",
     )
     parser.add_argument(
         "folder", nargs="?", metavar="FOLDER", help="a model folder (default: the bundled model)"
     )
     parser.add_argument("--json", action="store_true", help="as one JSON object")
+    add_compare_options(parser)
     parser.set_defaults(run=run)
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Run the subcommand."""
+    if arguments.compare is not None:
+        if arguments.folder is not None:
+            raise UsageError(
+                "--compare takes the model by --model: give --model FOLDER instead of FOLDER"
+            )
+        return run_compare(arguments)
+    refuse_compare_options(arguments)
     facts = _gather(arguments.folder)
     print(json.dumps(facts, indent=2) if arguments.json else "\n".join(_lines(facts)))
     return 0 if facts["ok"] else 1

@@ -145,8 +145,8 @@ def open_text_file(path: str, arguments: argparse.Namespace) -> Iterator[TextInp
             yield table
     else:
         with open(path, "rb") as file:
-            lines = TextInput(_line_rows(file, kind == "jsonl", field), path, "line", errors)
-            lines.total = _count_lines(file) if shown and file.seekable() else 0
+            lines = TextInput(line_rows(file, kind == "jsonl", field), path, "line", errors)
+            lines.total = count_lines(file) if shown and file.seekable() else 0
             yield lines
 
 
@@ -161,7 +161,7 @@ def _open_standard_input(arguments: argparse.Namespace) -> TextInput:
         )
         records = csv_rows(text, name, DELIMITERS[kind], field)
         return TextInput(records, name, "row", arguments.errors)
-    rows = _line_rows(sys.stdin.buffer, kind == "jsonl", field)
+    rows = line_rows(sys.stdin.buffer, kind == "jsonl", field)
     return TextInput(rows, name, "line", arguments.errors)
 
 
@@ -183,7 +183,7 @@ def read_calibration_texts(path: str) -> list[str]:
         ValueError: A line is bad, or there is none.
     """
     with open(path, "rb") as file:
-        rows = _line_rows(file, input_format(path, "auto") == "jsonl", "text")
+        rows = line_rows(file, input_format(path, "auto") == "jsonl", "text")
         texts = [row.text for row in TextInput(rows, path, "line", "strict") if row.text.strip()]
     if not texts:
         raise ValueError(f"{path}: holds no texts; calibration needs some hundreds.")
@@ -203,7 +203,8 @@ def input_format(path: str, wanted: str) -> str:
     return _FORMATS.get(ending, "text")
 
 
-def _count_lines(file: IO[bytes]) -> int:
+def count_lines(file: IO[bytes]) -> int:
+    """Return the number of lines of a file that can seek, and go back to its beginning."""
     count, last = 0, b"\n"
     while block := file.read(1 << 20):
         count += block.count(b"\n")
@@ -222,7 +223,14 @@ def _argument_rows(texts: Iterable[str]) -> Iterator[FoundRow]:
         yield place, text, fault
 
 
-def _line_rows(lines: Iterable[bytes], is_jsonl: bool, field: str) -> Iterator[FoundRow]:
+def line_rows(lines: Iterable[bytes], is_jsonl: bool, field: str) -> Iterator[FoundRow]:
+    """Yield each line's number from 1, its text, and its fault, if it has one.
+
+    Args:
+        lines: The lines as bytes.
+        is_jsonl: Whether they are JSON, whose texts are wanted; empty lines are left out then.
+        field: The key of the texts in JSON objects.
+    """
     for place, line in enumerate(lines, 1):
         if place == 1:
             line = line.removeprefix(_UTF8_MARK)  # editors on Windows put it there
@@ -253,18 +261,23 @@ def _text_of_json(line: str, field: str) -> tuple[str, str | None]:
     expected = f"expected a string, or an object with a string called {field!r}"
     if isinstance(value, dict):
         if field not in value:
-            held = ", ".join(map(repr, list(value)[:10])) or "nothing"
-            return "", f"has no {field!r} (it holds {held}); name the text's field by --field"
+            return "", f"{describe_missing(field, value)}; name the text's field by --field"
         value = value[field]
         expected = f"expected a string as {field!r}"
     if not isinstance(value, str):
-        return "", f"holds {_json_type(value)}, {expected}"
+        return "", f"holds {json_type(value)}, {expected}"
     return value, None
 
 
-def _json_type(value: object) -> str:
+def describe_missing(field: str, found: dict[str, Any]) -> str:
+    """Say that a JSON object has no such key, and which it has."""
+    held = ", ".join(map(repr, list(found)[:10])) or "nothing"
+    return f"has no {field!r} (it holds {held})"
+
+
+def json_type(value: object) -> str:
     """Return JSON's own name for the type of a value."""
     if value is None:
         return "null"
-    names = {dict: "an object", list: "an array", bool: "a boolean"}
+    names = {dict: "an object", list: "an array", bool: "a boolean", str: "a string"}
     return names.get(type(value), "a number")
