@@ -19,7 +19,6 @@ from bge_micro.choices import COMPUTE_TYPES, ComputeType, check_choice
 from bge_micro.encoded import Encoded
 from bge_micro.plan import Plan
 from bge_micro.tokenization import RaggedBatch, Tokenizer, ragged_ids, read_tokenizer
-from bge_micro.truncation import TruncatedRows
 
 # An encoding calls it every 20 ms or so; an exception that it raises ends the encoding.
 Poll = Callable[[], object]
@@ -132,9 +131,11 @@ class Pipeline:
                 and the plan's truncation is "error".
         """
         encoded = Encoded(out)
-        truncated = (
-            None if plan.truncation == "silent" else TruncatedRows(plan.truncation, plan.limit)
-        )
+        truncated = None
+        if plan.truncation != "silent":
+            from bge_micro.truncation import TruncatedRows  # most programs need none of it
+
+            truncated = TruncatedRows(plan.truncation, plan.limit)
         done = 0
         with closing(self._batches(rows, plan)) as batches:
             for batch in batches:

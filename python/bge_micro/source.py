@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import NamedTuple
 
 from bge_micro.checkpoint import load_folder, locate_model
-from bge_micro.checkpoint.integrity import verify
 from bge_micro.pipeline import Pipeline
 from bge_micro.runtime import choose_isa
 
@@ -47,5 +46,7 @@ class ModelSource(NamedTuple):
         # No program rewrites the bundled copy, so it is safe to map.
         checkpoint = load_folder(location.folder, mmap=self.mmap or location.bundled)
         if self.verify:
+            from bge_micro.checkpoint.integrity import verify  # most programs need none of it
+
             verify(checkpoint)
         return Pipeline(checkpoint, self.compute_type, choose_isa().value)
