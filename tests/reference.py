@@ -59,7 +59,8 @@ def embed(tensors: Tensors, ids: Sequence[int], config: Config) -> Array:
     """Sum the embeddings of word, position and token type 0, and normalise: [T, H]."""
     words = tensors["embeddings.word_embeddings.weight"][list(ids)].astype(np.float64)
     if "embeddings.word_embeddings.scale" in tensors:  # int8
-        words *= float(tensors["embeddings.word_embeddings.scale"][0])
+        scale = tensors["embeddings.word_embeddings.scale"].astype(np.float64)
+        words *= scale if len(scale) == 1 else scale[list(ids), np.newaxis]
     positions = tensors["embeddings.position_embeddings.weight"][: len(ids)].astype(np.float64)
     token_type = tensors["embeddings.token_type_embeddings.weight"][0].astype(np.float64)
     return layer_norm(tensors, "embeddings.LayerNorm", words + positions + token_type, config)

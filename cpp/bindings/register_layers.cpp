@@ -50,9 +50,9 @@ Floats add_norm(const std::string& isa, const Floats& x, const Floats& y, const 
   return out;
 }
 
-Floats embed(const std::string& isa, const Ints& ids, const py::array& words, float words_scale,
-             const Floats& positions, const Floats& token_type, const Floats& weight,
-             const Floats& bias, float epsilon) {
+Floats embed(const std::string& isa, const Ints& ids, const py::array& words,
+             const Floats& words_scale, const Floats& positions, const Floats& token_type,
+             const Floats& weight, const Floats& bias, float epsilon) {
   const TensorView view = to_tensor("words", words);
   EmbeddingTables tables;
   if (view.dtype == DType::kInt8) {
@@ -60,7 +60,11 @@ Floats embed(const std::string& isa, const Ints& ids, const py::array& words, fl
   } else {
     tables.words_float = static_cast<const float*>(view.data);
   }
-  tables.words_scale = words_scale;
+  if (words_scale.size() != 1 && words_scale.size() != words.shape(0)) {
+    throw std::invalid_argument("words_scale must hold one scale, or one for each word");
+  }
+  tables.words_scale = words_scale.data();
+  tables.words_scale_stride = words_scale.size() == 1 ? 0 : 1;
   tables.positions = positions.data();
   tables.token_type = token_type.data();
   tables.norm = {weight.data(), bias.data(), epsilon, width_of(words)};

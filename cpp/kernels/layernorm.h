@@ -53,13 +53,16 @@ void embed(const EmbeddingTables& tables, const std::int32_t* ids, Range positio
   using F = typename Isa::F;
   const std::size_t hidden = static_cast<std::size_t>(tables.norm.width);
   for (int t = positions.begin; t < positions.end; ++t, ++ids, out += hidden) {
-    const std::size_t word = static_cast<std::size_t>(*ids) * hidden;
+    const std::size_t id = static_cast<std::size_t>(*ids);
+    const std::size_t word = id * hidden;
+    const float scale =
+        tables.words_int8 ? tables.words_scale[id * tables.words_scale_stride] : 0.0f;
     const float* position = tables.positions + static_cast<std::size_t>(t) * hidden;
     const auto sum_of_tables = [&](int c) {
       const F place = Isa::load(position + c);
       const F sum = tables.words_int8
                         ? Isa::fma(Isa::to_float(Isa::load_bytes(tables.words_int8 + word + c)),
-                                   Isa::splat(tables.words_scale), place)
+                                   Isa::splat(scale), place)
                         : Isa::add(Isa::load(tables.words_float + word + c), place);
       return Isa::add(sum, Isa::load(tables.token_type + c));
     };

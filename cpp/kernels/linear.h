@@ -90,28 +90,32 @@ BGE_INLINE void dot_tile(const typename Dot::Code* codes, std::size_t stride,
 // The same for ByteForm::kPaired and one half panel: two steps at a time, then the extra steps.
 template <class Dot, int kRows>
 BGE_INLINE void paired_tile(const typename Dot::Code* codes, std::size_t stride,
-                            const unsigned char* steps, int count, const ExtraSteps& extra,
+                            const unsigned char* steps, int count, const PairedSteps& paired,
                             int half_panel, std::int32_t* sums, std::size_t sum_stride) {
   typename Dot::Acc acc[kRows];
   BGE_UNROLL
   for (int r = 0; r < kRows; ++r) acc[r] = Dot::zero_acc();
-  const typename Dot::Code* next = codes;
-  for (int step = 0; step < count; step += 2) {
+  const std::uint16_t* k =
+      paired.k + static_cast<std::size_t>(half_panel) * static_cast<std::size_t>(count);
+  for (const std::uint16_t* end = k + count; k != end; k += 2) {
     const auto first = Dot::load_weights(steps);
     const auto second = Dot::load_weights(steps + kStepBytes);
+    const typename Dot::Code* first_codes = codes + std::size_t{k[0]};
+    const typename Dot::Code* second_codes = codes + std::size_t{k[1]};
     BGE_UNROLL
     for (int r = 0; r < kRows; ++r) {
-      const typename Dot::Code* row = next + static_cast<std::size_t>(r) * stride;
-      acc[r] = Dot::dot(acc[r], first, Dot::load_codes4(row), second,
-                        Dot::load_codes4(row + kStepDepth));
+      const std::size_t row = static_cast<std::size_t>(r) * stride;
+      acc[r] = Dot::dot(acc[r], first, Dot::load_codes4(first_codes + row), second,
+                        Dot::load_codes4(second_codes + row));
     }
     steps += 2 * kStepBytes;
-    next += 2 * kStepDepth;
   }
   constexpr std::size_t kHalfStep = kStepBytes / 2;
-  for (int e = half_panel ? extra.ends[half_panel - 1] : 0; e < extra.ends[half_panel]; ++e) {
-    const auto weights = Dot::load_weights(extra.weights + static_cast<std::size_t>(e) * kHalfStep);
-    const typename Dot::Code* at = codes + extra.steps[e] * kStepDepth;
+  const std::int32_t* ends = paired.extra_ends;
+  for (int e = half_panel ? ends[half_panel - 1] : 0; e < ends[half_panel]; ++e) {
+    const auto weights =
+        Dot::load_weights(paired.extra_weights + static_cast<std::size_t>(e) * kHalfStep);
+    const typename Dot::Code* at = codes + std::size_t{paired.extra_k[e]};
     BGE_UNROLL
     for (int r = 0; r < kRows; ++r) {
       const auto quad = Dot::load_codes4(at + static_cast<std::size_t>(r) * stride);
@@ -152,7 +156,7 @@ struct ProductTile {
     for (int column = 0; column < kTileColumns; column += kAcross * Dot::kColumns) {
       const unsigned char* first = steps + column * kStepDepth;
       if constexpr (Dot::kByteForm == ByteForm::kPaired) {
-        paired_tile<Dot, kRows>(codes, input.stride, first, count, weights.extra,
+        paired_tile<Dot, kRows>(codes, input.stride, first, count, weights.paired,
                                 2 * panel + column / Dot::kColumns, out + column, stride);
       } else if constexpr (requires { Dot::kOwnTile; }) {
         Dot::template tile<kRows>(codes, input.stride, first, count, out + column, stride);

@@ -33,14 +33,16 @@ enum class ByteForm { kSigned, kPaired };
 // ByteForm::kPaired is for VPMADDUBSW, which multiplies codes of [0, 255] by weights and adds
 // neighbours in 16 bits. The kernel adds two such results before it widens them, so that four
 // products share 16 bits. They cannot overflow if the positive ones among the four weights add up
-// to at most 128, and the negative ones to at least -128: 255 * 128 < 2^15. The packer removes what
-// exceeds that from the panel and puts it into extra steps, which the kernel adds one by one; each
-// keeps the same bound for its two neighbours. Sums stay exact. Extra steps are few where one
-// outlier sets the scale of a whole matrix, because most weights are then small.
-struct ExtraSteps {
-  const std::int32_t* ends = nullptr;      // [2 * panels]: the end of each half panel's extras
-  const std::int32_t* steps = nullptr;     // [extras]: the step whose codes they multiply
-  const unsigned char* weights = nullptr;  // [extras][32]: 8 columns x 4 k
+// to at most 128, and the negative ones to at least -128: 255 * 128 < 2^15. So the packer gives
+// each half panel (8 columns) an order of its steps in which the two steps of a pair keep that
+// bound. What no order makes fit it removes from the panel and puts into extra steps, which the
+// kernel adds one by one; each keeps the same bound for its two neighbours. Sums of integers are
+// exact in any order.
+struct PairedSteps {
+  const std::uint16_t* k = nullptr;              // [2 * panels][steps]: k of a step's first codes
+  const std::int32_t* extra_ends = nullptr;      // [2 * panels]: where each half panel's extras end
+  const std::uint16_t* extra_k = nullptr;        // [extras]: k of their first codes
+  const unsigned char* extra_weights = nullptr;  // [extras][32]: 8 columns x 4 k
 };
 
 // Column sums, scales and biases have one entry for each of the N columns.
@@ -52,7 +54,7 @@ struct PackedLinear {
   const float* scales = nullptr;              // int8: one scale an output channel, [N]
   const float* bias = nullptr;                // [N]
   const float* input_factor = nullptr;        // int8, optional: multiplies x before quantising, [K]
-  ExtraSteps extra;                           // int8, ByteForm::kPaired only
+  PairedSteps paired;                         // int8, ByteForm::kPaired only
 };
 
 // The left operand of a linear layer: rows of floats, or of 8-bit codes with one scale and one zero

@@ -24,12 +24,13 @@ struct LayerNorm {
 
 // The embedding tables and the LayerNorm of their sum. Either words_int8 or words_float is null.
 struct EmbeddingTables {
-  const std::int8_t* words_int8 = nullptr;  // [vocab][hidden], any alignment: q * words_scale
-  float words_scale = 0.0f;
-  const float* words_float = nullptr;  // [vocab][hidden]
-  const float* positions = nullptr;    // [positions][hidden]
-  const float* token_type = nullptr;   // [hidden]: row 0, the only type a single text has
-  LayerNorm norm;                      // of hidden features
+  const std::int8_t* words_int8 = nullptr;  // [vocab][hidden], any alignment: q * scale
+  const float* words_scale = nullptr;       // [vocab], or one for all rows
+  std::size_t words_scale_stride = 0;       // from one row's scale to the next: 1 or 0
+  const float* words_float = nullptr;       // [vocab][hidden]
+  const float* positions = nullptr;         // [positions][hidden]
+  const float* token_type = nullptr;        // [hidden]: row 0, the only type a single text has
+  LayerNorm norm;                           // of hidden features
 };
 
 // Memory for the prepared rows of a linear's input; the caller makes it large enough.

@@ -12,8 +12,8 @@ namespace {
 // with the same calls, fills it.
 class Packer {
  public:
-  Packer(bool int8, ByteForm form, unsigned char* memory, std::vector<ExtraMemory>& extras)
-      : int8_(int8), form_(form), memory_(memory), extras_(extras) {}
+  Packer(bool int8, ByteForm form, unsigned char* memory, std::vector<PairedMemory>& paired)
+      : int8_(int8), form_(form), memory_(memory), paired_(paired) {}
 
   // Makes one linear of several that have the same input: the outputs of the first part, then those
   // of the next.
@@ -47,8 +47,8 @@ class Packer {
       }
     }
     if (int8_ && form_ == ByteForm::kPaired) {
-      extras_.push_back(take_out_extras(first.in, packed.panels, steps));
-      packed.extra = extras_.back().view();
+      paired_.push_back(pair_steps(first.in, packed.panels, steps));
+      packed.paired = paired_.back().view();
     }
     return packed;
   }
@@ -122,7 +122,7 @@ class Packer {
   bool int8_;
   ByteForm form_;
   BumpAllocator memory_;
-  std::vector<ExtraMemory>& extras_;
+  std::vector<PairedMemory>& paired_;
 };
 
 std::size_t pack_layers(const EncoderWeights& weights, Packer packer, PackedModel& model) {
@@ -153,27 +153,28 @@ PackedModel pack_model(const Config& config, const EncoderWeights& weights, bool
   model.config = config;
   model.embeddings.words_int8 = weights.words_int8;
   model.embeddings.words_scale = weights.words_scale;
+  model.embeddings.words_scale_stride = weights.scale_a_row ? 1 : 0;
   model.embeddings.words_float = weights.words_float;
   model.embeddings.positions = weights.positions;
   model.embeddings.token_type = weights.token_types;
-  model.memory.reserve(pack_layers(weights, Packer(int8, form, nullptr, model.extras), model));
-  pack_layers(weights, Packer(int8, form, model.memory.as<unsigned char>(), model.extras), model);
+  model.memory.reserve(pack_layers(weights, Packer(int8, form, nullptr, model.paired), model));
+  pack_layers(weights, Packer(int8, form, model.memory.as<unsigned char>(), model.paired), model);
   return model;
 }
 
 std::size_t packed_size(const PackedModel& model) {
   std::size_t bytes = model.memory.bytes();
-  for (const ExtraMemory& extra : model.extras) bytes += extra.bytes();
+  for (const PairedMemory& paired : model.paired) bytes += paired.bytes();
   return bytes;
 }
 
 SingleLinear pack_linear(const LinearWeights& weights, bool int8, ByteForm form) {
   SingleLinear single;
-  Packer measure(int8, form, nullptr, single.extras);
+  Packer measure(int8, form, nullptr, single.paired);
   measure.linear({&weights});
   single.memory.reserve(measure.used());
   single.packed =
-      Packer(int8, form, single.memory.as<unsigned char>(), single.extras).linear({&weights});
+      Packer(int8, form, single.memory.as<unsigned char>(), single.paired).linear({&weights});
   return single;
 }
 

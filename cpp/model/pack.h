@@ -27,7 +27,7 @@ struct PackedModel {
   EmbeddingTables embeddings;
   std::vector<PackedLayer> layers;
   AlignedBuffer memory;
-  std::vector<ExtraMemory> extras;  // ByteForm::kPaired only
+  std::vector<PairedMemory> paired;  // ByteForm::kPaired only
 };
 
 // Bytes that the model owns: all but the embedding tables.
@@ -43,7 +43,7 @@ PackedModel pack_model(const Config& config, const EncoderWeights& weights, bool
 struct SingleLinear {
   PackedLinear packed;
   AlignedBuffer memory;
-  std::vector<ExtraMemory> extras;
+  std::vector<PairedMemory> paired;
 };
 SingleLinear pack_linear(const LinearWeights& weights, bool int8, ByteForm form);
 

@@ -2,13 +2,14 @@
 
 #include <algorithm>
 #include <array>
+#include <cstring>
 #include <utility>
 
 namespace bge {
 namespace {
 
 constexpr int kBound = 128;  // of a positive and of a negative sum: 255 * 128 < 2^15
-constexpr int kHalfStep = kStepBytes / 2;
+constexpr std::size_t kHalfStep = kStepBytes / 2;
 constexpr int kMostExtras = 2;  // of one step: two weights of at most 127 are less than 2 * kBound
 
 using Weight = std::int8_t;
@@ -33,15 +34,13 @@ struct StepExtras {
 
   // Puts rest0 and rest1, the parts that did not fit of the two weights at `offset` and
   // `offset` + 1, into as many extra steps as they need.
-  void add(int offset, int rest0, int rest1) {
+  void add(std::size_t offset, int rest0, int rest1) {
     for (int e = 0; rest0 != 0 || rest1 != 0; ++e) {
       Budget budget;
       const int part0 = budget.take(rest0);
       const int part1 = budget.take(rest1);
-      weights[static_cast<std::size_t>(e)][static_cast<std::size_t>(offset)] =
-          static_cast<Weight>(part0);
-      weights[static_cast<std::size_t>(e)][static_cast<std::size_t>(offset + 1)] =
-          static_cast<Weight>(part1);
+      weights[static_cast<std::size_t>(e)][offset] = static_cast<Weight>(part0);
+      weights[static_cast<std::size_t>(e)][offset + 1] = static_cast<Weight>(part1);
       rest0 -= part0;
       rest1 -= part1;
       count = std::max(count, e + 1);
@@ -49,61 +48,116 @@ struct StepExtras {
   }
 };
 
-// first, second: 8 columns of two steps that are added in 16 bits. One sum has the weights at i and
-// i + 1 of both steps, for each even i.
-bool overflows(const Weight* first, const Weight* second) {
-  int worst = 0;
-  for (int i = 0; i < kHalfStep; i += 2) {
+// One step of a half panel, 8 columns. sums has for each two neighbours the sum of the positive and
+// of the negative ones among them: two steps make a pair if no two sums exceed the bound together.
+struct HalfStep {
+  std::array<Weight, kHalfStep> weights;
+  std::array<std::uint8_t, kHalfStep> sums;
+  int largest = 0;
+  std::uint16_t k = 0;  // of its first codes
+};
+
+HalfStep half_step(const unsigned char* weights, int k) {
+  HalfStep step;
+  step.k = static_cast<std::uint16_t>(k);
+  std::memcpy(step.weights.data(), weights, kHalfStep);
+  for (std::size_t i = 0; i < kHalfStep; i += 2) {
     int positive = 0;
     int negative = 0;
-    for (const int w : {first[i], first[i + 1], second[i], second[i + 1]}) {
+    for (const int w : {step.weights[i], step.weights[i + 1]}) {
       positive += std::max(w, 0);
       negative -= std::min(w, 0);
     }
-    worst = std::max({worst, positive, negative});
+    step.sums[i] = static_cast<std::uint8_t>(positive);
+    step.sums[i + 1] = static_cast<std::uint8_t>(negative);
+    step.largest = std::max({step.largest, positive, negative});
   }
-  return worst > kBound;
+  return step;
 }
 
-void split(Weight* first, Weight* second, StepExtras& first_extras, StepExtras& second_extras) {
-  for (int i = 0; i < kHalfStep; i += 2) {
-    Budget budget;
-    for (const auto& [step, extras] : {std::pair{first, &first_extras}, {second, &second_extras}}) {
-      const int part0 = budget.take(step[i]);
-      const int part1 = budget.take(step[i + 1]);
-      extras->add(i, step[i] - part0, step[i + 1] - part1);
-      step[i] = static_cast<Weight>(part0);
-      step[i + 1] = static_cast<Weight>(part1);
+bool fit(const HalfStep& a, const HalfStep& b) {
+  int worst = 0;
+  for (std::size_t i = 0; i < kHalfStep; ++i) worst = std::max(worst, a.sums[i] + b.sums[i]);
+  return worst <= kBound;
+}
+
+// Orders the steps in pairs that fit. The step with the largest sum chooses first, and takes the
+// one with the largest sum that fits. Steps without a partner come last, an even number of them.
+void match(std::vector<HalfStep>& steps) {
+  std::stable_sort(steps.begin(), steps.end(),
+                   [](const HalfStep& a, const HalfStep& b) { return a.largest > b.largest; });
+  std::vector<const HalfStep*> matched, alone;
+  std::vector<bool> taken(steps.size());
+  for (std::size_t a = 0; a < steps.size(); ++a) {
+    if (taken[a]) continue;
+    std::size_t b = a + 1;
+    // A step that exceeds the bound by itself fits no other.
+    if (steps[a].largest > kBound) b = steps.size();
+    while (b < steps.size() && (taken[b] || !fit(steps[a], steps[b]))) ++b;
+    if (b == steps.size()) {
+      alone.push_back(&steps[a]);
+      continue;
     }
+    taken[b] = true;
+    matched.insert(matched.end(), {&steps[a], &steps[b]});
   }
+  matched.insert(matched.end(), alone.begin(), alone.end());
+  std::vector<HalfStep> result;
+  result.reserve(steps.size());
+  for (const HalfStep* step : matched) result.push_back(*step);
+  steps = std::move(result);
 }
 
-void append(const StepExtras& extras, int step, ExtraMemory& memory) {
+void append(const StepExtras& extras, std::uint16_t k, PairedMemory& memory) {
   for (int e = 0; e < extras.count; ++e) {
-    memory.steps.push_back(step);
+    memory.extra_k.push_back(k);
     for (const Weight w : extras.weights[static_cast<std::size_t>(e)]) {
-      memory.weights.push_back(static_cast<unsigned char>(w));
+      memory.extra_weights.push_back(static_cast<unsigned char>(w));
     }
+  }
+}
+
+// Moves what exceeds the bound in the sums of two steps into extra steps. The lighter step keeps
+// all that fits by itself, so that mostly the heavier one alone needs an extra step.
+void split(HalfStep& heavier, HalfStep& lighter, PairedMemory& memory) {
+  std::array<Budget, kHalfStep / 2> budgets;  // one for each two neighbours
+  for (HalfStep* step : {&lighter, &heavier}) {
+    StepExtras extras;
+    for (std::size_t i = 0; i < kHalfStep; i += 2) {
+      Budget& budget = budgets[i / 2];
+      const int part0 = budget.take(step->weights[i]);
+      const int part1 = budget.take(step->weights[i + 1]);
+      extras.add(i, step->weights[i] - part0, step->weights[i + 1] - part1);
+      step->weights[i] = static_cast<Weight>(part0);
+      step->weights[i + 1] = static_cast<Weight>(part1);
+    }
+    append(extras, step->k, memory);
   }
 }
 
 }  // namespace
 
-ExtraMemory take_out_extras(int inner, int panels, unsigned char* steps) {
-  ExtraMemory memory;
+PairedMemory pair_steps(int inner, int panels, unsigned char* steps) {
+  PairedMemory memory;
   const int count = inner / kStepDepth;
+  std::vector<HalfStep> half;
   for (int panel = 0; panel < panels; ++panel) {
-    for (int half = 0; half < 2; ++half) {
-      Weight* first = reinterpret_cast<Weight*>(steps) + half * kHalfStep;
-      for (int step = 0; step < count; step += 2, first += 2 * kStepBytes) {
-        Weight* second = first + kStepBytes;
-        if (!overflows(first, second)) continue;
-        StepExtras first_extras, second_extras;
-        split(first, second, first_extras, second_extras);
-        append(first_extras, step, memory);
-        append(second_extras, step + 1, memory);
+    for (int side = 0; side < 2; ++side) {
+      unsigned char* first = steps + side * kHalfStep;
+      half.clear();
+      for (int step = 0; step < count; ++step) {
+        half.push_back(half_step(first + step * kStepBytes, step * kStepDepth));
       }
-      memory.ends.push_back(static_cast<std::int32_t>(memory.steps.size()));
+      match(half);
+      for (std::size_t step = 0; step < half.size(); step += 2) {
+        if (!fit(half[step], half[step + 1])) split(half[step], half[step + 1], memory);
+      }
+      for (const HalfStep& step : half) {
+        memory.k.push_back(step.k);
+        std::memcpy(first, step.weights.data(), kHalfStep);
+        first += kStepBytes;
+      }
+      memory.extra_ends.push_back(static_cast<std::int32_t>(memory.extra_k.size()));
     }
     steps += static_cast<std::size_t>(count) * kStepBytes;
   }

@@ -8,20 +8,25 @@
 
 namespace bge {
 
-// Owns what an ExtraSteps points to.
-struct ExtraMemory {
-  std::vector<std::int32_t> ends;
-  std::vector<std::int32_t> steps;
-  std::vector<unsigned char> weights;
+// Owns what a PairedSteps points to.
+struct PairedMemory {
+  std::vector<std::uint16_t> k;
+  std::vector<std::int32_t> extra_ends;
+  std::vector<std::uint16_t> extra_k;
+  std::vector<unsigned char> extra_weights;
 
-  ExtraSteps view() const { return {ends.data(), steps.data(), weights.data()}; }
+  PairedSteps view() const {
+    return {k.data(), extra_ends.data(), extra_k.data(), extra_weights.data()};
+  }
   std::size_t bytes() const {
-    return (ends.size() + steps.size()) * sizeof(std::int32_t) + weights.size();
+    return (k.size() + extra_k.size()) * sizeof(std::uint16_t) +
+           extra_ends.size() * sizeof(std::int32_t) + extra_weights.size();
   }
 };
 
-// steps: signed int8 weights in panel order, [panels][inner / 4][64]. Reduces, in place, weights
-// whose sums could overflow, and returns the rest: panels plus extras are the matrix as it was.
-ExtraMemory take_out_extras(int inner, int panels, unsigned char* steps);
+// steps: signed int8 weights in panel order, [panels][inner / 4][64]. Orders the steps of each half
+// panel, in place, so that few pairs could overflow, and reduces the weights of those that could.
+// Returns the order and the rest: panels plus extras are the matrix as it was.
+PairedMemory pair_steps(int inner, int panels, unsigned char* steps);
 
 }  // namespace bge

@@ -77,7 +77,10 @@ EncoderWeights bind_weights(const Config& config, const TensorMap& tensors) {
   const TensorView& table = binder.get(words, {config.vocab, hidden});
   if (table.dtype == DType::kInt8) {
     weights.words_int8 = static_cast<const std::int8_t*>(table.data);
-    weights.words_scale = *binder.floats("embeddings.word_embeddings.scale", {1});
+    const std::string scale = "embeddings.word_embeddings.scale";
+    const TensorView* found = binder.find(scale);
+    weights.scale_a_row = found && found->shape == Shape{config.vocab};
+    weights.words_scale = binder.floats(scale, {weights.scale_a_row ? config.vocab : 1});
   } else {
     weights.words_float = static_cast<const float*>(table.data);
   }

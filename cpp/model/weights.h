@@ -45,10 +45,11 @@ struct LayerWeights {
 
 struct EncoderWeights {
   const std::int8_t* words_int8 = nullptr;  // [vocab][hidden]
-  float words_scale = 0.0f;
-  const float* words_float = nullptr;  // [vocab][hidden]
-  const float* positions = nullptr;    // [positions][hidden]
-  const float* token_types = nullptr;  // [token types][hidden]
+  const float* words_scale = nullptr;       // [vocab], or [1] for all rows
+  bool scale_a_row = false;                 // which of them
+  const float* words_float = nullptr;       // [vocab][hidden]
+  const float* positions = nullptr;         // [positions][hidden]
+  const float* token_types = nullptr;       // [token types][hidden]
   NormWeights norm;
   std::vector<LayerWeights> layers;
 };

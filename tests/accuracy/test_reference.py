@@ -77,7 +77,7 @@ def test_embeddings(checkpoint: Checkpoint, line: int) -> None:
         _core.instruction_sets()[-1][0],
         ids,
         tensors["embeddings.word_embeddings.weight"],
-        float(tensors["embeddings.word_embeddings.scale"][0]),
+        tensors["embeddings.word_embeddings.scale"],
         tensors["embeddings.position_embeddings.weight"],
         tensors["embeddings.token_type_embeddings.weight"][0],
         tensors["embeddings.LayerNorm.weight"],

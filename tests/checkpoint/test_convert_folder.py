@@ -47,17 +47,19 @@ def test_back_to_float32(tiny_folder: Path, tiny_config: EncoderConfig, tmp_path
         assert found[name].astype(np.float32).tobytes() == array.tobytes()
 
 
+@pytest.mark.parametrize("scales", [1, 10])
 def test_int8_words_become_floats_too(
-    tiny_folder: Path, tiny_tensors: Tensors, tmp_path: Path
+    tiny_folder: Path, tiny_tensors: Tensors, tmp_path: Path, scales: int
 ) -> None:
+    scale = np.linspace(0.0371, 0.05, scales, dtype=np.float32)
     words = np.arange(-128, 128, dtype=np.int16).astype(np.int8)[: 10 * 64 // 4].repeat(4)
     tiny_tensors["embeddings.word_embeddings.weight"] = words.reshape(10, 64)
-    tiny_tensors["embeddings.word_embeddings.scale"] = np.array([0.0371], np.float32)
+    tiny_tensors["embeddings.word_embeddings.scale"] = scale
     save_file(tiny_tensors, tiny_folder / "model.safetensors")
     out = convert_folder(tiny_folder, tmp_path / "float32", compute_type="float32")
     found = load_file(out / "model.safetensors")
     assert "embeddings.word_embeddings.scale" not in found
-    expected = words.reshape(10, 64).astype(np.float32) * np.float32(0.0371)
+    expected = words.reshape(10, 64).astype(np.float32) * scale[:, np.newaxis]
     assert found["embeddings.word_embeddings.weight"].tobytes() == expected.tobytes()
 
 

@@ -55,10 +55,15 @@ DAMAGES = {
     "scale with NaN": (f"{QUERY}.weight_scale", with_value(np.nan), "NaN"),
     "scale one short": (f"{QUERY}.weight_scale", lambda a: a[:-1], "shape is"),
     "words' scale left out": ("embeddings.word_embeddings.scale", lambda a: None, "missing"),
-    "words' scale per row": (
+    "words' scale one short": (
         "embeddings.word_embeddings.scale",
-        lambda a: np.repeat(a, 10),
+        lambda a: np.repeat(a, 9),
         "shape is",
+    ),
+    "words' scale of zero for one word": (
+        "embeddings.word_embeddings.scale",
+        lambda a: with_value(0.0)(np.repeat(a, 10)),
+        "above zero",
     ),
     "factor negative": (f"{QUERY}.input_factor", with_value(-1.0), "above zero"),
     "factors differ": (f"{QUERY}.input_factor", with_value(3.0), "same for all three"),

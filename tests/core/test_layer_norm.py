@@ -112,20 +112,26 @@ def at_odd_address(array: NDArray[Any], offset: int) -> NDArray[Any]:
     return copy
 
 
-def embed(isa: str, ids: NDArray[np.int32], words: NDArray[Any], scale: float = 0.0) -> Floats:
-    """Run the kernel with position and token-type tables at odd addresses, as files have them."""
+def embed(isa: str, ids: NDArray[np.int32], words: NDArray[Any], *scales: float) -> Floats:
+    """Run the kernel with position and token-type tables at odd addresses, as files have them.
+
+    `scales` are one for all words, or one a word; none for float words.
+    """
     rng = np.random.default_rng(2)
     width = words.shape[1]
     positions = at_odd_address(rng.standard_normal((600, width)).astype(np.float32), 12)
     token_type = at_odd_address(rng.standard_normal((width,)).astype(np.float32), 20)
     weight, bias = (at_odd_address(part, 4) for part in weight_and_bias(width))
+    scale = np.array(scales or [0.0], np.float32)
     normed = _core.layers.embed(
-        isa, ids, words, scale, positions, token_type, weight, bias, EPSILON
+        isa, ids, words, at_odd_address(scale, 8), positions, token_type, weight, bias, EPSILON
     )
     # By the kernel just tested: the same sum, the same norm.
     if words.dtype == np.int8:
         sums = _core.kernels.soft_fma(
-            words[ids].astype(np.float32), np.float32(scale), positions[: len(ids)]
+            words[ids].astype(np.float32),
+            np.broadcast_to(scale, len(words))[ids, np.newaxis].repeat(width, axis=1),
+            positions[: len(ids)],
         )
     else:
         sums = words[ids] + positions[: len(ids)]
@@ -143,6 +149,24 @@ def test_embed_int8_words_at_any_address(isa: str, width: int, offset: int) -> N
     words[38] = 127
     ids = np.array([0, 39, 38, 5, 5, *range(40)], np.int32)
     embed(isa, ids, at_odd_address(words, offset), 0.0123)
+
+
+@pytest.mark.parametrize("width", [16, 64, 384])
+def test_embed_words_with_a_scale_each(isa: str, width: int) -> None:
+    rng = np.random.default_rng(width)
+    words = rng.integers(-128, 128, (40, width)).astype(np.int8)
+    scales = np.exp(rng.standard_normal(40)).astype(np.float32)
+    ids = np.array([0, 39, 38, 5, 5, *range(40)], np.int32)
+    embed(isa, ids, words, *scales)
+    same = np.full(40, 0.0123, np.float32)
+    assert_same_bits(embed(isa, ids, words, *same), embed(isa, ids, words, same[0]))
+
+
+def test_embed_refuses_other_numbers_of_scales(isa: str) -> None:
+    words, ids = np.zeros((40, 16), np.int8), np.zeros(1, np.int32)
+    for count in (2, 39, 41):
+        with pytest.raises(ValueError, match="one scale, or one for each word"):
+            embed(isa, ids, words, *range(1, count + 1))
 
 
 @pytest.mark.parametrize("offset", [0, 4, 36, 60])

@@ -140,7 +140,7 @@ def wrong_tensors() -> dict[str, tuple[str, NDArray[Any], str]]:
         "float64 scale": (f"{QUERY}.weight_scale", np.ones(64), "must be float32 or int8"),
         "one scale": (f"{QUERY}.weight_scale", np.ones(1, "f4"), r"shape \[1\], expected \[64\]"),
         "factor": (f"{QUERY}.input_factor", np.ones(63, "f4"), r"shape \[63\], expected \[64\]"),
-        "word scale": (f"{words}.scale", np.ones(60, "f4"), r"shape \[60\], expected \[1\]"),
+        "word scale": (f"{words}.scale", np.ones(59, "f4"), r"shape \[59\], expected \[1\]"),
         "words": (f"{words}.weight", good[f"{words}.weight"][:-1], r"shape \[59, 64\]"),
     }
 

@@ -77,7 +77,8 @@ bge::EncoderWeights weights(Numbers& numbers) {
   };
   bge::EncoderWeights all;
   all.words_int8 = numbers.bytes(kVocab * kHidden, -128);
-  all.words_scale = 0.01f;
+  static constexpr float kWordsScale = 0.01f;
+  all.words_scale = &kWordsScale;
   all.positions = numbers.floats(kPositions * kHidden, 0.3f, 0.0f);
   all.token_types = numbers.floats(kHidden, 0.3f, 0.0f);
   all.norm = norm();

@@ -9,7 +9,7 @@ def embed(
     isa: str,
     ids: NDArray[np.int32],
     words: NDArray[Any],
-    words_scale: float,
+    words_scale: NDArray[np.float32],
     positions: NDArray[np.float32],
     token_type: NDArray[np.float32],
     weight: NDArray[np.float32],

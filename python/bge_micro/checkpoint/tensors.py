@@ -3,7 +3,8 @@
 Linear layers come in two forms. Float: ``.weight`` float32 [out, in]. Quantised: ``.weight`` int8
 [out, in] in [-127, 127] with ``.weight_scale`` float32 [out], and optionally ``.input_factor``
 float32 [in], by which the input is multiplied before it is quantised (the weights are stored
-divided by it). Word embeddings are float32 [vocab, hidden], or int8 with one ``.scale``.
+divided by it). Word embeddings are float32 [vocab, hidden], or int8 with a ``.scale``: one for all
+words, or one a word.
 """
 
 from __future__ import annotations
@@ -156,7 +157,7 @@ def _expected_shapes(
         "embeddings.token_type_embeddings.weight": (config.token_types, hidden),
     }
     if _is_int8(stored, f"{WORDS}.weight"):
-        shapes[f"{WORDS}.scale"] = (1,)
+        shapes[f"{WORDS}.scale"] = _scale_shape(stored, config)
     norms = ["embeddings.LayerNorm"]
     for layer in range(config.layers):
         norms += [f"encoder.layer.{layer}.{part}output.LayerNorm" for part in ("attention.", "")]
@@ -170,6 +171,13 @@ def _expected_shapes(
             if f"{linear.name}.input_factor" in stored:
                 shapes[f"{linear.name}.input_factor"] = (linear.in_features,)
     return shapes
+
+
+def _scale_shape(stored: Mapping[str, StoredTensor], config: EncoderConfig) -> tuple[int, ...]:
+    """Return the shape of the words' scale: one a word if so many are stored, else one."""
+    name = f"{WORDS}.scale"
+    a_word = name in stored and stored[name].info.shape == (config.vocab,)
+    return (config.vocab,) if a_word else (1,)
 
 
 def _is_int8(stored: Mapping[str, StoredTensor], name: str) -> bool:

@@ -94,7 +94,7 @@ def float_tensors(tensors: Tensors, config: EncoderConfig) -> Tensors:
     if words.dtype != np.int8:
         return tensors
     result = {name: array for name, array in tensors.items() if name != f"{WORDS}.scale"}
-    result[f"{WORDS}.weight"] = words.astype(np.float32) * tensors[f"{WORDS}.scale"]
+    result[f"{WORDS}.weight"] = words.astype(np.float32) * tensors[f"{WORDS}.scale"][:, np.newaxis]
     return result
 
 

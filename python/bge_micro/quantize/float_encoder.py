@@ -40,7 +40,7 @@ class FloatEncoder:
         names = ("position_embeddings.weight", "token_type_embeddings.weight")
         positions, token_types = (self._tensors[f"embeddings.{name}"] for name in names)
         words = self._tensors[f"{WORDS}.weight"]
-        scale = float(self._tensors[f"{WORDS}.scale"][0]) if words.dtype == np.int8 else 1.0
+        scale = self._tensors.get(f"{WORDS}.scale", np.ones(1, np.float32))  # of int8 words
         norm = self._norm("embeddings.LayerNorm")
         return np.concatenate(
             [
