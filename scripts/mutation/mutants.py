@@ -94,8 +94,8 @@ MUTANTS = [
         LINEAR, "weights.bias + (panel + p) * kLanes", "weights.bias + panel * kLanes", "avx512vnni"
     ),
     Mutant(LINEAR, "epilogue == Epilogue::kBiasGelu ?", "epilogue == Epilogue::kBias ?"),
-    Mutant(LINEAR, "half_panel ? extra.ends[half_panel - 1] : 0", "0", "avx2"),
-    Mutant(LINEAR, "extra.steps[e] * kStepDepth", "extra.steps[e]", "avx2"),
+    Mutant(LINEAR, "half_panel ? ends[half_panel - 1] : 0", "0", "avx2"),
+    Mutant(LINEAR, "{paired.extra_k[e]}", "{paired.extra_k[e]} / 2", "avx2"),
     Mutant(LINEAR, "2 * panel + column / Dot::kColumns", "2 * panel", "avx2"),
     Mutant("cpp/kernels/attention.h", "(tokens + kLanes - 1)", "(tokens + kLanes - 2)"),
     Mutant("cpp/kernels/attention.h", "t < tokens ? 0.0f", "t <= tokens ? 0.0f"),
@@ -189,7 +189,7 @@ MUTANTS = [
     Mutant(PAIRED, "append(extras, step->k, memory)", "append(extras, 0, memory)", "avx2"),
     Mutant(PAIRED, "extras.add(i, step->weights[i] -", "extras.add(i, step->weights[i] +", "avx2"),
     Mutant(PAIRED, "return worst <= kBound;", "return worst <= kBound + 2;", "avx2"),
-    Mutant(PAIRED, "step * kStepDepth));", "(step ^ 1) * kStepDepth));", "avx2"),
+    Mutant(PAIRED, ", step * kStepDepth)", ", (step ^ 1) * kStepDepth)", "avx2"),
     Mutant(ENCODER, "parts) * grain", "parts) * (grain > 2 ? grain - 1 : grain)"),
     Mutant(ENCODER, "buffers.zero_point + row", "buffers.zero_point"),
     Mutant(

@@ -15,6 +15,7 @@ from api.tiny_model import CONFIG, VOCAB, tiny_tensors
 from bge_micro.checkpoint import CheckpointError, MissingFileError, load_folder
 from bge_micro.checkpoint.side_file import file_sha256
 from bge_micro.convert import convert_onnx
+from bge_micro.convert.official import OFFSETS_SHA256
 
 pytest.importorskip("onnx", reason="ONNX files need the extra bge-micro[convert]")
 
@@ -27,7 +28,6 @@ Tensors = dict[str, NDArray[Any]]
 # Of the float model that the offsets at hand give for the official export: over the names of all
 # tensors, sorted, each followed by a zero byte and its little-endian float32 bytes.
 RESTORED_SHA256 = "963b843abb9a3c349fcffd3df3aeaa1c8c649e5ea1b1b675934bacefd424b120"
-OFFSETS_SHA256 = "d1257998237fdb8d9c3738990ca6ac61a57d99ce8e96e4b4508c8af034669579"
 
 
 class Export(NamedTuple):

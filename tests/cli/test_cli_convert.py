@@ -11,8 +11,9 @@ import pytest
 
 from api.tiny_model import CONFIG, VOCAB, tiny_tensors, write_tiny_model
 from bge_micro import SentenceTransformer
-from bge_micro.checkpoint import bundled_folder, load_folder
+from bge_micro.checkpoint import load_folder
 from bge_micro.convert.onnx_writer import write_onnx
+from bge_micro.search.index import OFFICIAL_WEIGHTS
 from official_export import official_export
 
 from .conftest import Run
@@ -95,10 +96,28 @@ def test_official(run: Run, tmp_path: Path) -> None:
     shared = official_export()
     source, vocab = str(shared / "model_quantized.onnx"), str(shared / "vocab.txt")
     assert run("convert", source, "out", "--vocab", vocab, "--official").code == 0
-    for path in bundled_folder().rglob("*"):
-        if path.is_file():
-            made = tmp_path / "out" / path.relative_to(bundled_folder())
-            assert made.read_bytes() == path.read_bytes()
+    checkpoint = load_folder(tmp_path / "out")
+    assert checkpoint.side_file is not None
+    assert checkpoint.side_file.source["repo_id"] == "TaylorAI/bge-micro-v2"
+    assert checkpoint.weights_sha256().startswith(OFFICIAL_WEIGHTS)
+
+
+def test_offsets(run: Run, tmp_path: Path) -> None:
+    pytest.importorskip("onnx", reason="ONNX files need the extra bge-micro[convert]")
+    from quantised_export import offsets_of, write_offsets, write_quantised_export
+
+    tensors = tiny_tensors()
+    cells = write_quantised_export(tmp_path / "model.onnx", tensors, CONFIG)
+    (tmp_path / "vocab.txt").write_text("\n".join(VOCAB) + "\n")
+    write_offsets(tmp_path / "o.safetensors", offsets_of(tensors, cells), tmp_path / "model.onnx")
+    given = ("convert", "model.onnx", "out", "--vocab", "vocab.txt", "--offsets", "o.safetensors")
+    assert run(*given, "--compute-type", "float32").code == 0
+    found = load_folder(tmp_path / "out").tensors["embeddings.word_embeddings.weight"]
+    expected = tensors["embeddings.word_embeddings.weight"]
+    assert np.abs(found - expected).max() < np.abs(expected).max() / 20_000
+    result = run(*given, "--official")
+    assert (result.code, result.out) == (2, "")
+    assert "--offsets makes another model than --official does" in result.err
 
 
 def test_missing_extra(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ import pytest
 import bge_micro
 from bge_micro import SentenceTransformer, __version__, _core, checkpoint
 from bge_micro.checkpoint import locate
+from bge_micro.checkpoint.side_file import read_side_file
 from bge_micro.cli import checks
 from bge_micro.cli.checks import read_golden
 
@@ -77,6 +79,10 @@ def test_lines_for_people(run: Run, model: SentenceTransformer) -> None:
     assert fields["isa"].startswith(f"{model.isa}: ")
     assert "scalar" in fields["isas built"]
     assert fields["space of int8"] == model.space_id
+    weights = (
+        r"restored from the official export \(sha256 ed65e360\w+\), offsets \(sha256 d1257998\w+\)"
+    )
+    assert re.fullmatch(weights, fields["weights"])
     assert all(fields[name].startswith("ok: ") for name in CHECKS)
     assert all(value for value in fields.values())
 
@@ -105,7 +111,9 @@ def test_changed_weights(run: Run, copy: Path) -> None:
     path.write_bytes(data)
     found = failures(run("info", "--json"))
     assert "model.safetensors" in found
-    assert "expected 3ed31b7a8226d74a" in found["model.safetensors"]
+    side_file = read_side_file(copy)
+    assert side_file is not None
+    assert f"expected {side_file.sha256['model.safetensors']}" in found["model.safetensors"]
     assert found["model.safetensors"].endswith(
         "the installation is damaged: install bge-micro again"
     )

@@ -13,6 +13,7 @@ import pytest
 
 from bge_micro import SentenceTransformer
 from bge_micro.search import Hit, Index, SavedIndexError
+from bge_micro.search.index import OFFICIAL_WEIGHTS, check_space
 
 TEXTS = ["a cat", "a kitten", "a bond\n", "the stock market", "ein \ud800 Hund", ""]
 
@@ -61,6 +62,16 @@ def test_another_model_is_refused(model: SentenceTransformer, tmp_path: Path) ->
     index.save(tmp_path / "index")
     with pytest.raises(ValueError, match="not of this model: compute is int8 there and float32"):
         Index.load(tmp_path / "index", SentenceTransformer(compute_type="float32"))
+
+
+def test_vectors_of_the_model_that_was_bundled_before(model: SentenceTransformer) -> None:
+    ours = model.space_id
+    theirs = f"weights={OFFICIAL_WEIGHTS};{ours.partition(';')[2]}"
+    with pytest.raises(ValueError, match=r"old: .*before 0\.1\.0.*anew; or load the export"):
+        check_space("old", theirs, ours)
+    check_space("old", theirs, theirs)
+    with pytest.raises(ValueError, match="not of this model: compute is int8 there and float32"):
+        check_space("old", theirs, theirs.replace("int8", "float32", 1))
 
 
 @pytest.mark.parametrize(

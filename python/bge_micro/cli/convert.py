@@ -71,7 +71,7 @@ def add_command(commands: argparse._SubParsersAction[Any]) -> None:
     exports.add_argument(
         "--official",
         action="store_true",
-        help="check that SOURCE is the export that bge-micro bundles, and make that folder",
+        help="check that SOURCE is the official export of bge-micro-v2, and convert it bit by bit",
     )
     parser.set_defaults(run=run)
 
@@ -118,10 +118,10 @@ def _convert_export(arguments: argparse.Namespace) -> None:
     if arguments.official:
         _refuse(arguments, _SET_BY_OFFICIAL, "is already said by --official")
         _refuse(arguments, ("offsets",), "makes another model than --official does")
-    from bge_micro.convert import convert_onnx, make_bundle
+    from bge_micro.convert import convert_official, convert_onnx
 
     if arguments.official:
-        make_bundle(arguments.source, arguments.vocab, arguments.out)
+        convert_official(arguments.source, arguments.vocab, arguments.out)
         return
     common = _common(arguments)
     for name in ("repo_id", "revision"):

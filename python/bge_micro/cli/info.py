@@ -151,6 +151,7 @@ def _facts(
         "model": {
             "name": name,
             "folder": str(folder),
+            "weights": None if side_file is None else _origin(side_file.source),
             "source": {} if side_file is None else side_file.source,
             "license": None if side_file is None else side_file.license,
             "space_ids": space_ids,
@@ -158,6 +159,17 @@ def _facts(
         "checks": [asdict(check) for check in checks],
         "ok": all(check.ok for check in checks),
     }
+
+
+def _origin(source: dict[str, str]) -> str | None:
+    """Say in a line what restored weights were made from; None for other weights."""
+    from bge_micro.checkpoint.locate import BUNDLED_REPO_ID
+
+    if "offsets_sha256" not in source:
+        return None
+    which = "the official" if source.get("repo_id") == BUNDLED_REPO_ID else "an 8-bit"
+    export, offsets = source.get("sha256", "not known"), source["offsets_sha256"]
+    return f"restored from {which} export (sha256 {export}), offsets (sha256 {offsets})"
 
 
 def _lines(facts: dict[str, Any]) -> list[str]:
@@ -175,6 +187,7 @@ def _lines(facts: dict[str, Any]) -> list[str]:
         "thread backend": threads["backend"],
         "numerics": f"version {facts['numerics_version']}",
         "model": f"{model['name']}, {model['folder']}",
+        **({"weights": model["weights"]} if model["weights"] else {}),
         "license": model["license"] or "not known",
         **{f"source {name}": value for name, value in model["source"].items()},
         **{f"space of {name}": value for name, value in model["space_ids"].items()},

@@ -1,4 +1,4 @@
-"""The export that the package bundles: where it came from, its checksums and its license."""
+"""The official 8-bit export: where it came from, its checksums and its license."""
 
 from __future__ import annotations
 
@@ -14,6 +14,8 @@ REVISION = "3edf6d7de0faa426b09780416fe61009f26ae589"
 ONNX_FILE = "onnx/model_quantized.onnx"
 ONNX_SHA256 = "ed65e36025aa94cb74207dab863c85452919ec0ab7df3512092932aa22c9a33a"
 VOCAB_SHA256 = "07eced375cec144d27c900241f3e339478dec958f92fddbc551f295c992038a3"
+# Of the offsets to it that the bundled model is made of: see bge_micro.convert.offsets.
+OFFSETS_SHA256 = "d1257998237fdb8d9c3738990ca6ac61a57d99ce8e96e4b4508c8af034669579"
 
 _COPYRIGHT = "Copyright (c) 2023 Benjamin Anderson"
 
@@ -45,8 +47,8 @@ SOFTWARE.
 )
 
 
-def make_bundle(onnx_path: str | Path, vocab_path: str | Path, out_folder: str | Path) -> Path:
-    """Make the bundled model from the official export; the same bytes every time.
+def convert_official(onnx_path: str | Path, vocab_path: str | Path, out_folder: str | Path) -> Path:
+    """Convert the official export as it is, bit by bit; the same bytes every time.
 
     Args:
         onnx_path: TaylorAI/bge-micro-v2's onnx/model_quantized.onnx at the pinned revision.

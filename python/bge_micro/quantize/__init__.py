@@ -11,5 +11,12 @@ elementwise arithmetic in a fixed order (`ordered`).
 
 from bge_micro.quantize.checkpoint import dequantize_checkpoint, quantize_checkpoint
 from bge_micro.quantize.rows import dequantize_rows, quantize_rows
+from bge_micro.quantize.second_order import Rounding
 
-__all__ = ["dequantize_checkpoint", "dequantize_rows", "quantize_checkpoint", "quantize_rows"]
+__all__ = [
+    "Rounding",
+    "dequantize_checkpoint",
+    "dequantize_rows",
+    "quantize_checkpoint",
+    "quantize_rows",
+]

@@ -14,7 +14,7 @@ from bge_micro.checkpoint.tensors import Linear, Tensors, all_linears, is_quanti
 from bge_micro.quantize.float_encoder import FloatEncoder
 from bge_micro.quantize.ordered import gram
 from bge_micro.quantize.rows import dequantize_rows, quantize_rows
-from bge_micro.quantize.second_order import round_second_order
+from bge_micro.quantize.second_order import DEFAULT_ROUNDING, Rounding, round_second_order
 from bge_micro.quantize.smoothing import smoothing_factor
 from bge_micro.tokenization import RaggedBatch
 
@@ -30,6 +30,7 @@ def quantize_checkpoint(
     config: EncoderConfig,
     calibration: RaggedBatch | None = None,
     advance: Callable[[], object] = lambda: None,
+    rounding: Rounding = DEFAULT_ROUNDING,
 ) -> Tensors:
     """Quantise every linear layer that is not quantised yet; all else stays as it is.
 
@@ -40,6 +41,7 @@ def quantize_checkpoint(
             smoothed, and weights rounded to second order. None: the inputs of attention and of the
             feed-forward network are smoothed, by made-up texts.
         advance: Called when a layer is done.
+        rounding: How weights are rounded to second order.
 
     Returns:
         The tensors with int8 ``.weight``, float32 ``.weight_scale`` and, where inputs are smoothed,
@@ -70,7 +72,7 @@ def quantize_checkpoint(
             moments = None
             if calibration is not None and todo:
                 moments = gram(inputs if factor is None else inputs * factor, encoder.isa)
-            result.update(_quantize_group(todo, tensors, factor, moments))
+            result.update(_quantize_group(todo, tensors, factor, moments, rounding))
 
         for layer in range(config.layers):
             query, key, value, attention_output, up, down = layer_linears(config, layer)
@@ -88,7 +90,11 @@ def quantize_checkpoint(
 
 
 def _quantize_group(
-    linears: Sequence[Linear], tensors: Tensors, factor: Floats | None, moments: Any
+    linears: Sequence[Linear],
+    tensors: Tensors,
+    factor: Floats | None,
+    moments: Any,
+    rounding: Rounding,
 ) -> dict[str, NDArray[Any]]:
     """Quantise linear layers that read the same input."""
     result: dict[str, NDArray[Any]] = {}
@@ -98,7 +104,9 @@ def _quantize_group(
             weight = weight / factor
             result[f"{linear.name}.input_factor"] = factor
         values, scale = (
-            quantize_rows(weight) if moments is None else round_second_order(weight, moments)
+            quantize_rows(weight)
+            if moments is None
+            else round_second_order(weight, moments, rounding)
         )
         result[f"{linear.name}.weight"] = values
         result[f"{linear.name}.weight_scale"] = scale

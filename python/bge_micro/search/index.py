@@ -227,6 +227,11 @@ def metric_for(options: dict[str, Any]) -> str:
     return "dot" if is_unit else "cosine"
 
 
+# What space ids say of the weights that `bge-micro convert --official` gives, which were bundled
+# before 0.1.0.
+OFFICIAL_WEIGHTS = "3ed31b7a8226d74a"
+
+
 def check_space(name: str | Path, found: str, expected: str) -> None:
     """Raise a ValueError if vectors are of another space than the model's."""
     if found == expected:
@@ -237,6 +242,12 @@ def check_space(name: str | Path, found: str, expected: str) -> None:
         for key, value in ours.items()
         if theirs.get(key) != value
     ]
+    if theirs.get("weights") == OFFICIAL_WEIGHTS != ours["weights"]:
+        raise ValueError(
+            f"{name}: the vectors were made by the model of bge-micro before 0.1.0, the official "
+            "8-bit export, and this model has other weights. Make the vectors anew; or load the "
+            "export, which `bge-micro convert --official` turns into a folder."
+        )
     raise ValueError(
         f"{name}: the vectors are not of this model: {'; '.join(differing)}. Use the model and "
         "options that made them, or make them anew."
