@@ -1,4 +1,4 @@
-"""The official 8-bit export of bge-micro-v2, 17 MB, which stays outside the repository; a stand-in."""
+"""The official 8-bit export, 17 MB, which stays outside the repository, and a stand-in for it."""
 
 from __future__ import annotations
 
