@@ -9,7 +9,9 @@ from numpy.typing import NDArray
 
 from bge_micro.choices import Errors
 from bge_micro.inputs import read_texts
+from bge_micro.plan import Plan
 from bge_micro.planning import PlanMixin
+from bge_micro.tokenization import RaggedBatch
 
 if TYPE_CHECKING:
     from bge_micro.option_types import Texts
@@ -41,6 +43,17 @@ class TokenizeMixin(PlanMixin):
             read_texts(inputs, self.errors).rows, self.plan(prompt_name=prompt_name)
         )
         return TokenUse(batch.counts, batch.truncated)
+
+    def token_ids(self, inputs: str | Texts, plan: Plan) -> RaggedBatch:
+        """Return the token ids that texts have by a plan, its prompt and special tokens included.
+
+        `run` accepts each text's ids with the same plan without its prompt, and gives the vectors
+        that it gives for the texts.
+
+        Returns:
+            The ids of all texts in one array, the offset of each text, and which were truncated.
+        """
+        return self._pipeline.tokenize(read_texts(inputs, "strict").rows, plan)
 
     def tokenize(self, inputs: str | Texts) -> dict[str, NDArray[np.int64]]:
         """Tokenize texts, padded to the longest, in the form that transformers' models take.

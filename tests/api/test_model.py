@@ -190,3 +190,14 @@ def test_progress_bar(model: SentenceTransformer, capsys: pytest.CaptureFixture[
     assert "2/2" in capsys.readouterr().err
     model.encode(["a", "b"], show_progress_bar=True, output_value="token_embeddings")
     assert "2/2" in capsys.readouterr().err
+
+
+def test_ids_of_a_plan_give_the_vectors_of_the_texts() -> None:
+    model = SentenceTransformer()
+    texts = ["a cat", "", "long " * 600]
+    plan = model.plan(prompt="say: ")
+    batch = model.token_ids(texts, plan)
+    ids = np.split(batch.ids, batch.offsets[1:-1])
+    by_ids = model.run(ids, plan._replace(prompt="")).vectors
+    assert by_ids.tobytes() == model.encode(texts, prompt="say: ").tobytes()
+    assert batch.truncated.tolist() == [False, False, True]

@@ -239,7 +239,7 @@ class EngineThread:
             )
 
     def _tokenize(self, plan: Plan, group: list[Part]) -> None:
-        batch = self._model._pipeline.tokenize([text for _, rows in group for text in rows], plan)
+        batch = self._model.token_ids([text for _, rows in group for text in rows], plan)
         ends = batch.offsets.tolist()
         ids = [batch.ids[start:stop] for start, stop in pairwise(ends)]
         start = 0
