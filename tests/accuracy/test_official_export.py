@@ -74,7 +74,7 @@ def test_vectors_are_those_of_float64(export: Export, compute_type: str, least: 
 
 def test_vectors_are_about_those_of_onnx_runtime(export: Export) -> None:
     """Theirs take one scale for a whole batch and let 16-bit sums saturate on some CPUs."""
-    runtime = pytest.importorskip("onnxruntime", reason="needs onnxruntime, the reference here")
+    runtime = pytest.importorskip("onnxruntime", reason="the reference: pip install onnxruntime")
     model = SentenceTransformer(export.folder)
     session = runtime.InferenceSession(str(export.file), providers=["CPUExecutionProvider"])
     for text in export.texts:
