@@ -69,7 +69,7 @@ def fuse_attention(source: Path, out: Path) -> Path:
     """Fuse everything that ONNX Runtime's tool for transformers can fuse."""
     from onnxruntime.transformers import optimizer
 
-    config, _, _ = read_onnx(source)
+    config, *_ = read_onnx(source)
     sizes = {"num_heads": config.heads, "hidden_size": config.hidden}
     model = optimizer.optimize_model(str(source), model_type="bert", opt_level=0, **sizes)
     model.save_model_to_file(str(out))
@@ -119,7 +119,7 @@ def all_forms(
 
 def test_every_form_of_an_export(all_forms: dict[str, Path], tensors: Tensors) -> None:
     for name, path in all_forms.items():
-        config, found, _ = read_onnx(path)
+        config, found, *_ = read_onnx(path)
         assert config == CONFIG, name
         floats = dequantize_checkpoint(found, config)
         for tensor, expected in tensors.items():
@@ -181,10 +181,10 @@ def test_a_real_export_in_every_form(runtime: Any, tmp_path: Path) -> None:
     assert {"DynamicQuantizeMatMul", "MatMulIntegerToFloat"} <= (
         fused_operators(paths["int8 extended"])
     )
-    config, expected, _ = read_onnx(source)
+    config, expected, *_ = read_onnx(source)
     assert (config.layers, config.hidden, config.heads, config.vocab) == (3, 384, 12, 30522)
     for name, path in paths.items():
-        found_config, found, _ = read_onnx(path)
+        found_config, found, *_ = read_onnx(path)
         assert found_config == config
         floats = dequantize_checkpoint(found, config)
         for tensor in (t for t in expected if t.startswith("encoder")):

@@ -50,8 +50,8 @@ def with_data_beside(export: Path, folder: Path, location: str) -> Path:
 
 def test_data_in_a_file_beside(export: Path, tmp_path: Path) -> None:
     path = with_data_beside(export, tmp_path / "beside", "model.onnx.data")
-    config, found, _ = read_onnx(path)
-    expected_config, expected, _ = read_onnx(export)
+    config, found, *_ = read_onnx(path)
+    expected_config, expected, *_ = read_onnx(export)
     assert config == expected_config
     assert all(found[name].tobytes() == array.tobytes() for name, array in expected.items())
     data = tmp_path / "beside/model.onnx.data"
@@ -90,7 +90,7 @@ def test_half_precision(export: Path, tmp_path: Path, keep_io_types: bool) -> No
         half = float16.convert_float_to_float16(onnx.load(str(export)), keep_io_types=keep_io_types)
     path = tmp_path / "half.onnx"
     onnx.save_model(half, str(path))
-    config, found, _ = read_onnx(path)
+    config, found, *_ = read_onnx(path)
     assert config.heads == CONFIG.heads
     for name, array in tiny_tensors().items():
         expected = array.astype(np.float16).astype(np.float32)

@@ -44,13 +44,13 @@ def add_command(commands: argparse._SubParsersAction[Any]) -> None:
     files.add_argument(
         "--pooling",
         choices=POOLINGS,
-        help="how the model pools (default: mean, or what a GGUF file says)",
+        help="how the model pools (default: what the file says or computes, else mean)",
     )
     files.add_argument(
         "--normalize",
         action=argparse.BooleanOptionalAction,
-        help="whether the model brings vectors to unit length, that is, has a Normalize module, of "
-        "which neither file tells (default for ONNX: no; for GGUF it must be given)",
+        help="whether the model brings vectors to unit length, that is, has a Normalize module "
+        "(default for ONNX: what the file computes, else no; for GGUF it must be given)",
     )
     files.add_argument(
         "--max-seq-length",
@@ -130,8 +130,8 @@ def _convert_export(arguments: argparse.Namespace) -> None:
         arguments.source,
         arguments.vocab,
         arguments.out,
-        pooling=arguments.pooling or "mean",
-        normalize=bool(arguments.normalize),
+        pooling=arguments.pooling,
+        normalize=arguments.normalize,
         max_seq_length=arguments.max_seq_length,
         offsets_path=arguments.offsets,
         **common,

@@ -29,8 +29,8 @@ def convert_onnx(
     repo_id: str,
     revision: str,
     repo_file: str | None = None,
-    pooling: str = "mean",
-    normalize: bool = False,
+    pooling: str | None = None,
+    normalize: bool | None = None,
     max_seq_length: int | None = None,
     license: License | None = None,
     compute_type: str = "int8",
@@ -51,8 +51,10 @@ def convert_onnx(
         repo_id: The repository the export came from, for the record.
         revision: Its revision, for the record.
         repo_file: The export's path in the repository; None for its file name.
-        pooling: How the model pools, which an export does not say; one of `POOLINGS`.
-        normalize: Whether the model gives its vectors unit length, which an export does not say.
+        pooling: How the model pools, one of `POOLINGS`; None for what the export computes, or mean
+            if it gives token embeddings only.
+        normalize: Whether the model gives its vectors unit length; None for what the export
+            computes, or no if it gives token embeddings only.
         max_seq_length: Tokens of a text that are used; None for all the model's positions.
         license: License of the weights.
         compute_type: As for `convert_folder`.
@@ -66,14 +68,16 @@ def convert_onnx(
     Raises:
         ImportError: The onnx package is not installed.
         MissingFileError: A file is missing.
-        CheckpointError: The export is not of the expected kind, or vocabulary or offsets are not
-            its own.
-        ValueError: An option is unknown or out of range, or the vocabulary is malformed.
+        CheckpointError: The export is not of the expected kind, its outputs are computed in a way
+            that is not supported, or vocabulary or offsets are not its own.
+        ValueError: An option is unknown or out of range, contradicts the export, or the vocabulary
+            is malformed.
         FileExistsError: There is something at `out_folder` already.
     """
     onnx_path, vocab_path = Path(onnx_path), Path(vocab_path)
     check_options(pooling, compute_type)
     model = read_onnx(onnx_path)
+    pooled = model.outputs.choose(pooling, normalize)
     config = model.config
     source = {
         "repo_id": repo_id,
@@ -91,7 +95,7 @@ def convert_onnx(
     else:
         tokenizer = _tokenizer_of_vocab(read_vocab(vocab_path), config, vocab_path)
     contents = _contents_of_file(
-        config, model.tensors, tokenizer, pooling, normalize, max_seq_length, source, license
+        config, model.tensors, tokenizer, *pooled, max_seq_length, source, license
     )
     return write_folder(out_folder, in_compute_type(contents, compute_type, calibration_texts))
 

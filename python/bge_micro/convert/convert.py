@@ -98,14 +98,16 @@ def float_tensors(tensors: Tensors, config: EncoderConfig) -> Tensors:
     return result
 
 
-def check_options(pooling: str, compute_type: str) -> None:
-    """Raise a ValueError unless both are known."""
+def check_options(pooling: str | None, compute_type: str) -> None:
+    """Raise a ValueError unless both are known, or pooling is None."""
     for name, value, known in (
-        ("pooling", pooling, POOLINGS),
+        ("pooling", pooling, (None, *POOLINGS)),
         ("compute_type", compute_type, COMPUTE_TYPES),
     ):
         if value not in known:
-            raise ValueError(f"{name} is {value!r}, expected one of {', '.join(known)}.")
+            raise ValueError(
+                f"{name} is {value!r}, expected one of {', '.join(filter(None, known))}."
+            )
 
 
 def in_compute_type(

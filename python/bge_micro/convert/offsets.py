@@ -49,7 +49,7 @@ def add_offsets(model: OnnxModel, export: Path, offsets_path: Path) -> OnnxModel
     tensors = {name: array for name, array in model.tensors.items() if name not in scales}
     for name, quantised in model.quantised.items():
         tensors[name] = _weights(quantised, offsets[name])
-    return OnnxModel(model.config, tensors, {})
+    return model._replace(tensors=tensors, quantised={})
 
 
 def read_offsets(

@@ -44,6 +44,8 @@ class OnnxGraph:
     Attributes:
         path: The file.
         nodes: The operations, in the file's order: a value is computed before it is used.
+        inputs: The names of its inputs.
+        outputs: The names of its outputs.
     """
 
     def __init__(self, path: Path) -> None:
@@ -56,16 +58,19 @@ class OnnxGraph:
         """
         onnx = import_onnx()
         try:
-            graph = onnx.load(str(path), load_external_data=False).graph
+            model = onnx.load(str(path), load_external_data=False)
         except FileNotFoundError:
             raise MissingFileError(f"{path}: the file is missing.") from None
         except Exception as error:  # protobuf's DecodeError, which onnx does not export
             raise CheckpointError(f"{path}: not an ONNX model ({error}).") from error
+        graph = model.graph
         self.path = path
         self.nodes: list[NodeProto] = list(graph.node)
+        self.outputs = [value.name for value in graph.output]
+        self._opsets = list(model.opset_import)
         self._to_array = onnx.numpy_helper.to_array
         self._initializers = {tensor.name: tensor for tensor in graph.initializer}
-        self._inputs = {value.name for value in graph.input} - self._initializers.keys()
+        self.inputs = {value.name for value in graph.input} - self._initializers.keys()
         self._producers = {name: node for node in self.nodes for name in node.output}
         self._consumers: dict[str, list[NodeProto]] = {}
         for node in self.nodes:
@@ -117,7 +122,7 @@ class OnnxGraph:
             if name in stops:
                 origin.stops.add(name)
                 continue
-            if name in self._inputs:
+            if name in self.inputs:
                 origin.inputs.add(name)
             node = self.producer(name)
             if node is None or node.op_type == "Constant":
@@ -132,6 +137,58 @@ class OnnxGraph:
                 self._note_table(node.input[0], origin)
             todo += node.input[:1] if node.op_type in _ONE_INPUT else node.input
         return origin
+
+    def steps(self, value: str, stop: str) -> list[NodeProto]:
+        """Return the operations that a value depends on, in order, without those behind `stop`."""
+        # Depth first: files that a tool has changed need not list an operation before it is used.
+        steps: list[NodeProto] = []
+        seen: set[str] = set()
+        todo: list[str | NodeProto] = [value]
+        while todo:
+            each = todo.pop()
+            if not isinstance(each, str):  # all that it needs has been listed
+                steps.append(each)
+                continue
+            node = None if each == stop else self.producer(each)
+            if node is not None and node.output[0] not in seen:
+                seen.add(node.output[0])
+                todo += [node, *node.input]
+        return steps
+
+    def run(
+        self, nodes: list[NodeProto], output: str, feeds: dict[str, NDArray[Any]]
+    ) -> NDArray[Any] | None:
+        """Return what operations make of given values; None if onnx cannot run them.
+
+        Args:
+            nodes: The operations, in order.
+            output: The value to return.
+            feeds: The values of the graph's inputs, and of other values that are not computed.
+        """
+        onnx = import_onnx()
+        from onnx.reference import ReferenceEvaluator
+
+        helper = onnx.helper
+        used = {name for node in nodes for name in node.input}
+        given = {name: array for name, array in feeds.items() if name in used}
+        type_of = helper.np_dtype_to_tensor_dtype
+        graph = helper.make_graph(
+            nodes,
+            "part",
+            [helper.make_tensor_value_info(n, type_of(a.dtype), None) for n, a in given.items()],
+            [helper.make_empty_tensor_value_info(output)],
+            [
+                onnx.numpy_helper.from_array(self._read(self._initializers[name], name), name)
+                for name in sorted(used & self._initializers.keys())
+            ],
+        )
+        try:
+            model = helper.make_model(graph, opset_imports=self._opsets)
+            with np.errstate(all="ignore"):
+                (result,) = ReferenceEvaluator(model).run([output], given)
+        except Exception:  # operations raise anything for types and shapes that they cannot take
+            return None
+        return result if isinstance(result, np.ndarray) else None
 
     def error(self, fault: str) -> CheckpointError:
         """Return an error that names the file and says what kind of file is expected."""

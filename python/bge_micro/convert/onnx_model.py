@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from bge_micro.checkpoint.config import EncoderConfig
 from bge_micro.checkpoint.tensors import Tensors
+from bge_micro.convert.onnx_outputs import Outputs
 
 
 class Quantised(NamedTuple):
@@ -37,3 +38,4 @@ class OnnxModel(NamedTuple):
     config: EncoderConfig
     tensors: Tensors
     quantised: dict[str, Quantised]
+    outputs: Outputs

@@ -269,6 +269,9 @@ def _norm_in_single_steps(graph: OnnxGraph, root: NodeProto) -> NormPart | None:
     total = graph.producer(root.input[0])
     if total is None or total.op_type != "Add":
         return None
+    # A vector's length, the root of a sum of squares, may have a small number added too.
+    if "ReduceMean" not in {node.op_type for node in map(graph.producer, total.input) if node}:
+        return None
     epsilons = [graph.constant(name) for name in total.input]
     epsilon = next((e for e in epsilons if e is not None and e.size == 1), None)
     divide = _only_consumer(graph, root.output[0], "Div")

@@ -19,6 +19,7 @@ from bge_micro.checkpoint.tensors import WORDS, check_arrays
 from bge_micro.convert.onnx_graph import OnnxGraph, Origin, attribute
 from bge_micro.convert.onnx_heads import head_size
 from bge_micro.convert.onnx_model import OnnxModel, Quantised
+from bge_micro.convert.onnx_outputs import read_outputs
 from bge_micro.convert.onnx_parts import (
     INTEGER_PRODUCTS,
     LinearPart,
@@ -90,9 +91,9 @@ class _Reader:
         for layer in range(layers):
             self._read_layer(f"encoder.layer.{layer}", *self.norms[2 * layer : 2 * layer + 3])
         config = self._config(layers)
-        return OnnxModel(
-            config, check_arrays(self.tensors, config, self.graph.path), self.quantised
-        )
+        tensors = check_arrays(self.tensors, config, self.graph.path)
+        outputs = read_outputs(self.graph, self.norms)
+        return OnnxModel(config, tensors, self.quantised, outputs)
 
     def _read_layer(self, name: str, before: NormPart, middle: NormPart, after: NormPart) -> None:
         output = self._residual(middle, before, f"{name}.attention.output")
