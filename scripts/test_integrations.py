@@ -41,6 +41,12 @@ GROUPS = (
     Group("haystack", light=True),
     Group("sklearn", light=True, packages=("pandas",)),
     Group("llm", light=True),
+    Group(
+        "server-clients",
+        light=True,
+        extras=("server-test",),
+        packages=("langchain-openai", "langchain-ollama", "llama-index-embeddings-openai-like"),
+    ),
     Group("chroma"),
     Group("bertopic", extras=("bertopic", "keybert")),
     Group("txtai"),

@@ -22,7 +22,10 @@ if TYPE_CHECKING:
     from .servers import Running, ServerProcess, Start
 
 # What these tests need beyond the package; test_needs.py names what is missing.
-NEEDED = ("starlette", "uvicorn", "httptools", "prometheus_client", "orjson", "httpx", "openai")
+NEEDED = (
+    *("starlette", "uvicorn", "httptools", "prometheus_client", "orjson"),
+    *("httpx", "openai", "ollama", "huggingface_hub"),
+)
 
 
 def pytest_ignore_collect(collection_path: Path) -> bool | None:

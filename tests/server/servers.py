@@ -15,6 +15,7 @@ import uvicorn
 
 from bge_micro import SentenceTransformer
 from bge_micro.server.access import EVERYBODY, Admission
+from bge_micro.server.description import describe
 from bge_micro.server.limits import Limits
 from bge_micro.server.run import Address, configure
 from bge_micro.server.service import Service
@@ -30,7 +31,19 @@ class Running:
     service: Service
 
     def client(self, **options: Any) -> httpx.Client:
-        return httpx.Client(base_url=self.url, timeout=PATIENCE, trust_env=False, **options)
+        """Return a client that checks of every answer that /openapi.json has its status."""
+        hooks = {"response": [self._check_described]}
+        return httpx.Client(
+            base_url=self.url, timeout=PATIENCE, trust_env=False, event_hooks=hooks, **options
+        )
+
+    def _check_described(self, answer: httpx.Response) -> None:
+        request = answer.request
+        operations = describe(self.service)["paths"].get(request.url.path, {})
+        operation = operations.get(request.method.lower())
+        if operation is None or not answer.headers["content-type"].startswith("application/json"):
+            return
+        assert str(answer.status_code) in operation["responses"], (request.url, answer.status_code)
 
 
 @contextmanager

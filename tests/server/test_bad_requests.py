@@ -78,14 +78,25 @@ def test_bodies(client: httpx.Client, body: bytes, status: int) -> None:
     assert SECRET not in answer.text
 
 
-@pytest.mark.parametrize(
-    "content_type", [None, "text/plain", "application/x-www-form-urlencoded", "application/jsonx"]
-)
-def test_content_types(client: httpx.Client, content_type: str | None) -> None:
+@pytest.mark.parametrize("content_type", [None, "text/plain", "application/x-www-form-urlencoded"])
+def test_json_that_is_not_called_so(client: httpx.Client, content_type: str | None) -> None:
+    """What `curl -d` sends is read; what a page can make a browser send unasked is not."""
     headers = {} if content_type is None else {"Content-Type": content_type}
-    answer = client.post("/v1/embeddings", content=b'{"input": "a"}', headers=headers)
+    good, bad = b'{"input": "a"}', b"input=a"
+    assert client.post("/v1/embeddings", content=good, headers=headers).status_code == 200
+    assert client.post("/v1/embeddings", content=bad, headers=headers).status_code == 400
+    headers["Origin"] = "https://page.example"
+    answer = client.post("/v1/embeddings", content=good, headers=headers)
     assert answer.status_code == 415
-    assert answer.json()["error"]["type"] == "invalid_request_error"
+    assert "-H 'Content-Type: application/json'" in answer.json()["error"]["message"]
+
+
+def test_content_types(client: httpx.Client) -> None:
+    for other in ("application/jsonx", "multipart/form-data", "text/html"):
+        headers = {"Content-Type": other}
+        answer = client.post("/v1/embeddings", content=b'{"input": "a"}', headers=headers)
+        assert answer.status_code == 415
+        assert answer.json()["error"]["type"] == "invalid_request_error"
     compressed = {**JSON, "Content-Encoding": "gzip"}
     assert client.post("/embed", content=b"x", headers=compressed).status_code == 415
     charset = {"Content-Type": "Application/JSON; charset=utf-8"}
@@ -93,7 +104,7 @@ def test_content_types(client: httpx.Client, content_type: str | None) -> None:
 
 
 def test_routes_and_methods(client: httpx.Client) -> None:
-    for path in (f"/{SECRET}", "/embed/", "/v1", "/v1/embeddings/x", "/%00", "/..%2f..%2fetc"):
+    for path in (f"/{SECRET}", "/metrics/", "/v1", "/v1/embeddings/x", "/%00", "/..%2f..%2fetc"):
         answer = client.post(path, json={"inputs": "a"})
         assert answer.status_code == 404
         assert SECRET not in answer.text
@@ -101,6 +112,7 @@ def test_routes_and_methods(client: httpx.Client) -> None:
         ("GET", "/embed", "POST"),
         ("DELETE", "/v1/embeddings", "POST"),
         ("POST", "/health", "GET, HEAD"),
+        ("PUT", "/", "GET, HEAD, POST"),
         ("OPTIONS", "/embed", "POST"),
     ):
         answer = client.request(method, path)

@@ -83,12 +83,12 @@ def test_errors_are_the_clients_own(client: openai.OpenAI) -> None:
     for options, param in (
         ({"input": []}, "input"),
         ({"input": ["a"] * 2049}, "input"),
-        ({"input": [[1, 2], [30522]]}, None),
-        ({"input": [[1], []]}, None),
+        ({"input": [[101, 2, 102], [30522]]}, None),
+        ({"input": [[101, 102], []]}, None),
         ({"input": "a", "dimensions": 385}, "dimensions"),
         ({"input": "a", "encoding_format": "hex"}, "encoding_format"),
         ({"input": "a", "extra_body": {"prompt_name": "colour"}}, "prompt_name"),
-        ({"input": "a", "extra_body": {"task": "query"}}, None),
+        ({"input": "a", "extra_body": {"colour": "red"}}, None),
     ):
         with pytest.raises(openai.BadRequestError) as bad:
             create(model="bge-micro-v2", **options)

@@ -19,9 +19,9 @@ def add_command(commands: argparse._SubParsersAction[Any]) -> None:
     parser = commands.add_parser(
         "serve",
         help="serve embeddings over HTTP",
-        description="Serve OpenAI's /v1/embeddings and TEI's /embed, /similarity and /tokenize, "
-        "and a page at /. Logs one JSON object a line to standard error. Needs the extra "
-        "bge-micro[server].",
+        description="Serve the interfaces of OpenAI (/v1/embeddings), TEI (/embed, /similarity, "
+        "/tokenize) and Ollama (/api/embed), and a page at /. Logs one JSON object a line to "
+        "standard error. Needs the extra bge-micro[server].",
     )
     group = parser.add_argument_group("server")
     group.add_argument(
@@ -65,6 +65,7 @@ def add_command(commands: argparse._SubParsersAction[Any]) -> None:
     )
     limits = parser.add_argument_group("limits")
     limits.add_argument(
+        "--truncate",
         "--auto-truncate",
         action="store_true",
         help="use texts with too many tokens up to the limit, instead of refusing them",
@@ -116,7 +117,7 @@ def run(arguments: argparse.Namespace) -> int:
         queue_texts=arguments.max_queue_texts,
     )
     names = arguments.model_name or _names(arguments.model)
-    service = Service(model, names, limits, auto_truncate=arguments.auto_truncate)
+    service = Service(model, names, limits, auto_truncate=arguments.truncate)
     hosts = hosts_for(arguments.host, arguments.allowed_host)
     admission = Admission(api_key, hosts, arguments.cors_origin)
     run_server(service, Address(arguments.host, arguments.port), admission, arguments.log_level)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from functools import partial
 from typing import Any
@@ -15,19 +15,19 @@ from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import Route
+from starlette.routing import Match, Route, Router
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from bge_micro.server import openai_api, site, tei_api
+from bge_micro.server import ollama_api, openai_api, site, tei_api
 from bge_micro.server.access import EVERYBODY, NOTE, AccessLog, Admission
 from bge_micro.server.body import BodyReader
 from bge_micro.server.errors import (
     OPENAI,
-    TEI,
     ErrorStyle,
     InternalError,
     RequestError,
     UnavailableError,
+    style_of,
 )
 from bge_micro.server.logs import place_of
 from bge_micro.server.service import Service
@@ -47,14 +47,14 @@ def build_app(service: Service, admission: Admission = EVERYBODY) -> ASGIApp:
     """
     bodies = BodyReader(service.limits, service.transformer.max_seq_length, service.held.bodies)
 
-    def get(path: str, handler: Get, *, style: ErrorStyle = TEI, public: bool = False) -> Route:
+    def get(path: str, handler: Get, *, public: bool = False) -> Route:
         async def handle(request: Request) -> Response:
             return await handler(service, request)
 
         check = partial(admission.check, public=public)
-        return Route(path, _Endpoint(path, handle, check, style), methods=["GET"])
+        return Route(path, _Endpoint(path, handle, check, style_of(path)), methods=["GET"])
 
-    def post(path: str, handler: Post, *, style: ErrorStyle = TEI) -> Route:
+    def post(path: str, handler: Post, *, style: ErrorStyle | None = None) -> Route:
         async def handle(request: Request) -> Response:
             try:
                 body = await bodies.read(request)
@@ -63,17 +63,31 @@ def build_app(service: Service, admission: Admission = EVERYBODY) -> ASGIApp:
                 bodies.release(request)
 
         check = partial(admission.check, public=False)
+        style = style or style_of(path)
         return Route(path, _Endpoint(path, handle, check, style), methods=["POST"])
 
-    routes = [
-        post("/v1/embeddings", openai_api.embeddings, style=OPENAI),
+    interfaces = [
+        post("/v1/embeddings", openai_api.embeddings),
         post("/embed", tei_api.embed),
+        post("/", tei_api.root),
+        post("/invocations", tei_api.root),
+        post("/embeddings", openai_api.embeddings, style=OPENAI),
         post("/similarity", tei_api.similarity),
         post("/tokenize", tei_api.tokenize),
+        *(post(path, handler) for path, handler in tei_api.OTHER_TASKS.items()),
+        post("/api/embed", ollama_api.embed),
+        post("/api/embeddings", ollama_api.embeddings),
+        post("/api/show", ollama_api.show),
+        get("/api/tags", ollama_api.tags),
+        get("/api/ps", ollama_api.running),
+        get("/api/version", ollama_api.version),
         get("/info", tei_api.info),
-        get("/v1/models", openai_api.models, style=OPENAI),
-        get("/v1/models/{name:path}", openai_api.model, style=OPENAI),
+        get("/v1/models", openai_api.models),
+        get("/v1/models/{name:path}", openai_api.model),
+    ]
+    own = [
         get("/health", site.health, public=True),
+        get("/ping", site.health, public=True),
         get("/metrics", site.metrics),
         get("/openapi.json", site.openapi, public=True),
         *(
@@ -96,9 +110,12 @@ def build_app(service: Service, admission: Admission = EVERYBODY) -> ASGIApp:
             await anyio.to_thread.run_sync(service.stop)
 
     app = Starlette(
-        routes=routes, lifespan=lifespan, exception_handlers={HTTPException: _no_such_route}
+        routes=[*interfaces, *own],
+        lifespan=lifespan,
+        exception_handlers={HTTPException: _no_such_route},
     )
     app.router.redirect_slashes = False
+    app.router.default = _without_spare_slashes(interfaces)
     return AccessLog(admission.open_to_origins(app), service.metrics)
 
 
@@ -136,12 +153,35 @@ class _Endpoint:
         await response(scope, receive, send)
 
 
+def _without_spare_slashes(routes: Sequence[Route]) -> ASGIApp:
+    """Return what looks for a path that no route has: the routes again, with single slashes.
+
+    Clients join an address that ends with a slash to a path that begins with one, or add one at the
+    end. Other routes have one spelling only, because a proxy may forbid one.
+    """
+    router = Router(routes, redirect_slashes=False)
+
+    async def route_again(scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http":
+            scope["path"] = "/" + "/".join(filter(None, scope["path"].split("/")))
+        await router(scope, receive, send)
+
+    return route_again
+
+
 async def _no_such_route(request: Request, error: Exception) -> Response:
     """Answer what Starlette finds no route for: 404, and 405 with the methods that there are."""
     assert isinstance(error, HTTPException)
-    style = OPENAI if request.scope["path"].startswith("/v1/") else TEI
-    message = {
-        404: "no such route; /openapi.json lists them",
-        405: "no such method here; see the Allow header",
-    }.get(error.status_code, error.detail)
-    return style.response(RequestError(message, status=error.status_code, headers=error.headers))
+    scope = request.scope
+    headers = error.headers
+    if error.status_code == 405:
+        message = "no such method here; see the Allow header"
+        # A path may have a route for each method.
+        routes = (
+            route for route in scope["router"].routes if route.matches(scope)[0] is not Match.NONE
+        )
+        headers = {"Allow": ", ".join(sorted({way for route in routes for way in route.methods}))}
+    else:
+        message = "no such route; /openapi.json lists them"
+    answer = RequestError(message, status=error.status_code, headers=headers)
+    return style_of(scope["path"]).response(answer)

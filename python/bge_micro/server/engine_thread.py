@@ -30,7 +30,7 @@ from bge_micro.server.errors import (
 from bge_micro.server.jobs import Embedded, Job
 from bge_micro.server.limits import Limits
 from bge_micro.server.logs import place_of
-from bge_micro.server.tokens import check_ids
+from bge_micro.server.tokens import IdReader
 from bge_micro.server.worker_thread import CallTimer
 
 # Tokens of a turn, for which, and for the one after, a short text may have to wait: 20 to 30 ms
@@ -60,6 +60,7 @@ class EngineThread:
             on_batch: Called with the number of texts of each call of the core, in the thread.
         """
         self._model = model
+        self._ids = IdReader(model)
         self._queue_texts = limits.queue_texts
         self._on_batch = on_batch
         self._arrival = threading.Condition()
@@ -231,10 +232,7 @@ class EngineThread:
     def _read_ids(self, group: list[Part]) -> None:
         for job, rows in group:
             job.add_tokens(
-                [
-                    check_ids(self._model, row, job.tokenized + number)
-                    for number, row in enumerate(rows)
-                ],
+                [self._ids.read(row, job.tokenized + number) for number, row in enumerate(rows)],
                 np.zeros(len(rows), np.bool_),
             )
 

@@ -1,8 +1,8 @@
-"""Errors of requests, in the forms of the two interfaces. No text is ever quoted."""
+"""Errors of requests, in the forms of the three interfaces. No text is ever quoted."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import orjson
@@ -43,7 +43,7 @@ class RequestError(Exception):
 
 
 class InputError(RequestError):
-    """A field with a wrong value: status 400 in OpenAI's interface, 422 in TEI's."""
+    """A field with a wrong value: status 422 in TEI's interface, 400 in the others."""
 
 
 class UnknownModelError(RequestError):
@@ -51,6 +51,13 @@ class UnknownModelError(RequestError):
 
     status = 404
     openai_code = "model_not_found"
+
+
+class OtherTaskError(RequestError):
+    """A route of TEI for models of another kind."""
+
+    status = 424
+    tei_type = "Backend"
 
 
 class UnauthorizedError(RequestError):
@@ -86,30 +93,45 @@ class InternalError(RequestError):
     tei_type = "Backend"
 
 
+def _openai_body(error: RequestError) -> object:
+    return {
+        "error": {
+            "message": str(error),
+            "type": error.openai_type,
+            "param": error.param,
+            "code": error.openai_code,
+        }
+    }
+
+
+def _tei_body(error: RequestError) -> object:
+    return {"error": str(error), "error_type": error.tei_type}
+
+
+def _ollama_body(error: RequestError) -> object:
+    return {"error": str(error)}
+
+
 @dataclass(frozen=True)
 class ErrorStyle:
     """How an interface tells errors: `input_status` is that of an InputError."""
 
-    name: str
     input_status: int
+    body: Callable[[RequestError], object]
 
     def response(self, error: RequestError) -> Response:
         """Return the answer that tells an error."""
-        input_error = isinstance(error, InputError)
-        status = self.input_status if input_error else error.status
-        if self.name == "openai":
-            body: object = {
-                "error": {
-                    "message": str(error),
-                    "type": error.openai_type,
-                    "param": error.param,
-                    "code": error.openai_code,
-                }
-            }
-        else:
-            body = {"error": str(error), "error_type": error.tei_type}
-        return Response(orjson.dumps(body), status, error.headers, JSON)
+        status = self.input_status if isinstance(error, InputError) else error.status
+        return Response(orjson.dumps(self.body(error)), status, error.headers, JSON)
 
 
-OPENAI = ErrorStyle("openai", 400)
-TEI = ErrorStyle("tei", 422)
+OPENAI = ErrorStyle(400, _openai_body)
+TEI = ErrorStyle(422, _tei_body)
+OLLAMA = ErrorStyle(400, _ollama_body)
+
+
+def style_of(path: str) -> ErrorStyle:
+    """Return the style of a path's interface, whether it has a route or not."""
+    if path.startswith("/v1/"):
+        return OPENAI
+    return OLLAMA if path.startswith("/api/") else TEI

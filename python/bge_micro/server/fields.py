@@ -8,9 +8,15 @@ from dataclasses import dataclass
 from typing import Any, NoReturn
 
 from bge_micro.server.errors import InputError
+from bge_micro.server.foreign_fields import ForeignFields
 
 # What a field is called; anything else may be a text in the wrong place and is not repeated.
 _NAME = re.compile(r"[A-Za-z_]{1,40}")
+# Numbers that are repeated in an error; longer ones are no mistyped lengths.
+_SHOWN = 10**9
+# What stands for true and false where texts are cut.
+_CUT = ("END",)
+_WHOLE = ("NONE",)
 
 
 @dataclass(frozen=True)
@@ -29,23 +35,30 @@ class Rows:
 class Fields:
     """A JSON object of a request. Null counts as absent."""
 
-    def __init__(self, values: Any, known: Sequence[str], path: str = "") -> None:
-        """Check that `values` is an object with no other fields than `known`.
+    def __init__(
+        self, values: Any, known: Sequence[str], foreign: ForeignFields, path: str = ""
+    ) -> None:
+        """Check that `values` is an object with fields that have a meaning, or need none.
 
         Args:
             values: The parsed JSON.
-            known: The fields that have a meaning. An unknown one is an error, because a request
-                that asks for something else should not get vectors without it.
+            known: The fields that have a meaning.
+            foreign: Decides about others. Most are errors, because a request that asks for
+                something else should not get vectors without it.
             path: The object's place, such as "inputs.".
         """
         place = path.removesuffix(".") or "the body"
         if not isinstance(values, dict):
             raise InputError(f"{place} is {_kind(values)}, expected an object")
-        for name in values:
-            if name not in known:
+        for name, value in values.items():
+            if name in known or value is None:
+                continue
+            objection = foreign.objection(name, value)
+            if objection is not None:
                 shown = f"{path}{name}" if _NAME.fullmatch(name) else f"a field of {place}"
-                raise InputError(f"{shown} is unknown, expected {', '.join(known)}")
+                raise InputError(f"{shown} {objection}; known are {', '.join(known)}")
         self._values = values
+        self._foreign = foreign
         self._path = path
 
     def text(self, name: str, default: str | None = None) -> str:
@@ -76,6 +89,15 @@ class Fields:
             self._refuse(name, "true or false")
         return value
 
+    def truncation(self, name: str, default: bool) -> bool:
+        """Return whether to cut long texts at their end: a boolean, or a word of Cohere and NIM."""
+        value = self._values.get(name)
+        if value in _CUT:
+            return True
+        if value in _WHOLE:
+            return False
+        return self.flag(name, default)
+
     def whole(self, name: str, most: int) -> int | None:
         """Return an integer from 1 to `most`, or None."""
         value = self._values.get(name)
@@ -89,7 +111,18 @@ class Fields:
     def object(self, name: str, known: Sequence[str]) -> Fields:
         """Return an object, an empty one for its absence."""
         value = self._values.get(name)
-        return Fields({} if value is None else value, known, f"{self._path}{name}.")
+        return Fields({} if value is None else value, known, self._foreign, f"{self._path}{name}.")
+
+    def mapping(self, name: str) -> dict[str, Any]:
+        """Return an object as it is, whatever its fields; an empty one for its absence."""
+        value = self._values.get(name)
+        if value is not None and not isinstance(value, dict):
+            self._refuse(name, "an object")
+        return value or {}
+
+    def is_empty(self, name: str) -> bool:
+        """Return whether a field is absent, an empty string or an empty list."""
+        return self._values.get(name) in (None, "", [])
 
     def texts(self, name: str, most: int) -> list[str]:
         """Return a list of 1 to `most` strings; a string counts as a list of one."""
@@ -139,5 +172,7 @@ def _kind(value: Any) -> str:
         return "missing"
     if isinstance(value, bool):
         return "a boolean"
+    if isinstance(value, (int, float)) and abs(value) < _SHOWN:
+        return str(value)
     kinds = {str: "a string", int: "a number", float: "a number", list: "a list", dict: "an object"}
     return kinds[type(value)]

@@ -92,7 +92,7 @@ class Job:
                 row = self.tokenized + int(truncated.argmax())
                 self.error = InputError(
                     f"row {row} has more than {self.plan.limit} tokens; split it, or use its "
-                    "beginning: --auto-truncate, or truncate where a route has it"
+                    "beginning: send truncate, or start the server with --truncate"
                 )
                 return
             self._truncated += int(truncated.sum())

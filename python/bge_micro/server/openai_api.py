@@ -13,22 +13,22 @@ from bge_micro.server.answers import as_base64, as_numbers, json_response, vecto
 from bge_micro.server.fields import Fields
 from bge_micro.server.service import Service
 
-_FIELDS = ("input", "model", "encoding_format", "dimensions", "user", "prompt_name")
+_FIELDS = ("input", "model", "encoding_format", "dimensions", "prompt_name", "truncate")
 
 
 async def embeddings(service: Service, body: Any, note: dict[str, Any]) -> Response:
     """POST /v1/embeddings: vectors of unit length."""
-    fields = Fields(body, _FIELDS)
+    fields = Fields(body, _FIELDS, service.foreign_fields)
     service.check_name(fields.text("model", service.model.names[0]))
     write = {"float": as_numbers, "base64": as_base64}[
         fields.choice("encoding_format", ("float", "base64"))
     ]
-    fields.text("user", "")
     embedded = await service.embed(
         fields.rows("input", service.limits.texts),
         note,
         prompt_name=fields.text("prompt_name", ""),
         dimensions=fields.whole("dimensions", service.dimensions),
+        truncate=fields.truncation("truncate", service.auto_truncate),
     )
 
     def element(index: int, vector: np.ndarray[Any, np.dtype[np.float32]]) -> bytes:
@@ -52,7 +52,9 @@ async def models(service: Service, request: Request) -> Response:
 
 async def model(service: Service, request: Request) -> Response:
     """GET /v1/models/NAME."""
-    name = request.path_params["name"]
+    name = request.path_params["name"].strip("/")
+    if not name:
+        return await models(service, request)
     service.check_name(name)
     return json_response(_model(service, name))
 

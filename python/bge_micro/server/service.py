@@ -15,6 +15,7 @@ from bge_micro import SentenceTransformer, __version__
 from bge_micro.server.engine_thread import EngineThread
 from bge_micro.server.errors import InputError, UnavailableError, UnknownModelError
 from bge_micro.server.fields import Rows
+from bge_micro.server.foreign_fields import ForeignFields
 from bge_micro.server.held import HeldByClients
 from bge_micro.server.jobs import Embedded
 from bge_micro.server.limits import Limits
@@ -24,6 +25,9 @@ from bge_micro.server.worker_thread import WorkerThread
 
 # Texts that /tokenize writes in one go.
 _TOKENIZED_TEXTS = 32
+
+# The tag of a model's newest version in Ollama, which adds it to names that have none.
+LATEST = ":latest"
 
 _log = logging.getLogger(__name__)
 
@@ -74,6 +78,7 @@ class Service:
         self.limits = limits
         self.held = HeldByClients(limits)
         self.auto_truncate = auto_truncate
+        self.foreign_fields = ForeignFields(any(model.prompts.values()))
         # A copy: what is set on the model later has no effect here.
         self.transformer = copy.copy(model)
         self.tokenizer = model.tokenizer
@@ -120,8 +125,8 @@ class Service:
                     thread.refuse_waiting(UnavailableError("a call in the server does not end"))
 
     def check_name(self, name: str) -> None:
-        """Raise an UnknownModelError unless the model is called so."""
-        if name not in self.model.names:
+        """Raise an UnknownModelError unless the model is called so, with Ollama's tag or not."""
+        if name not in self.model.names and name.removesuffix(LATEST) not in self.model.names:
             known = " or ".join(map(repr, self.model.names))
             raise UnknownModelError(
                 f"this server has the model {known} only; bge-micro serve --model-name gives it "

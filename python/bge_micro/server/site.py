@@ -4,14 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from importlib.resources import files
-from typing import Any
 
-import orjson
 from starlette.requests import Request
 from starlette.responses import Response
 
-from bge_micro import __version__
 from bge_micro.server.answers import json_response
+from bge_micro.server.description import describe
 from bge_micro.server.errors import UnavailableError
 from bge_micro.server.metrics import CONTENT_TYPE
 from bge_micro.server.service import Service
@@ -56,17 +54,5 @@ async def metrics(service: Service, request: Request) -> Response:
 
 
 async def openapi(service: Service, request: Request) -> Response:
-    """GET /openapi.json: the description, with this server's limits put in."""
-    description: dict[str, Any] = orjson.loads(
-        files(__package__).joinpath("openapi.json").read_bytes()
-    )
-    description["info"]["version"] = __version__
-    schemas = description["components"]["schemas"]
-    model = service.transformer
-    schemas["Dimensions"]["maximum"] = service.dimensions
-    schemas["Texts"]["maxItems"] = schemas["TokenIdLists"]["maxItems"] = service.limits.texts
-    schemas["TokenIds"]["maxItems"] = model.max_seq_length
-    schemas["TokenIds"]["items"]["maximum"] = model.vocab_size - 1
-    schemas["ModelName"]["enum"] = [None, *service.model.names]
-    schemas["PromptName"]["enum"] = [None, *model.prompts]
-    return json_response(description)
+    """GET /openapi.json: the description of this server."""
+    return json_response(describe(service))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import numpy as np
@@ -10,7 +11,7 @@ from starlette.responses import Response
 
 from bge_micro import __version__
 from bge_micro.server.answers import as_numbers, json_response, vectors_response
-from bge_micro.server.errors import JSON, InputError
+from bge_micro.server.errors import JSON, InputError, OtherTaskError
 from bge_micro.server.fields import Fields, Rows
 from bge_micro.server.service import Service
 from bge_micro.similarity import similarity as compare
@@ -26,7 +27,7 @@ _MOST_CHARACTERS = 1 << 18
 
 async def embed(service: Service, body: Any, note: dict[str, Any]) -> Response:
     """POST /embed: a list of vectors, of unit length unless "normalize" is false."""
-    fields = Fields(body, _EMBED)
+    fields = _read(service, body, _EMBED)
     embedded = await service.embed(
         fields.rows("inputs", service.limits.texts),
         note,
@@ -38,9 +39,16 @@ async def embed(service: Service, body: Any, note: dict[str, Any]) -> Response:
     return await vectors_response(embedded, b"[", lambda _, vector: as_numbers(vector), b"]")
 
 
+async def root(service: Service, body: Any, note: dict[str, Any]) -> Response:
+    """POST /: what Hugging Face's clients ask of a server of one model, by the form of "inputs"."""
+    if isinstance(body, dict) and isinstance(body.get("inputs"), dict):
+        return await similarity(service, body, note)
+    return await embed(service, body, note)
+
+
 async def similarity(service: Service, body: Any, note: dict[str, Any]) -> Response:
     """POST /similarity: the cosine of a text with each of others."""
-    fields = Fields(body, _SIMILARITY)
+    fields = _read(service, body, _SIMILARITY)
     inputs = fields.object("inputs", ("source_sentence", "sentences"))
     parameters = fields.object("parameters", _PARAMETERS)
     source = inputs.text("source_sentence")
@@ -57,7 +65,7 @@ async def similarity(service: Service, body: Any, note: dict[str, Any]) -> Respo
 
 async def tokenize(service: Service, body: Any, note: dict[str, Any]) -> Response:
     """POST /tokenize: the tokens of each text, uncut; places count characters."""
-    fields = Fields(body, _TOKENIZE)
+    fields = _read(service, body, _TOKENIZE)
     prefix = service.prompt(fields.text("prompt_name", ""))
     texts = [prefix + text for text in fields.texts("inputs", service.limits.texts)]
     special = fields.flag("add_special_tokens", True)
@@ -71,6 +79,21 @@ async def tokenize(service: Service, body: Any, note: dict[str, Any]) -> Respons
 
     answer = await service.tokenize(texts, special=special)
     return Response(answer, media_type=JSON)
+
+
+def _other_task(model: str) -> Callable[..., Awaitable[Response]]:
+    async def refuse(service: Service, body: Any, note: dict[str, Any]) -> Response:
+        raise OtherTaskError(f"model is not {model}: it embeds texts; /openapi.json lists routes")
+
+    return refuse
+
+
+# Routes that TEI has for models of other kinds, and its words about a model of ours.
+OTHER_TASKS = {
+    "/rerank": _other_task("a re-ranker model"),
+    "/predict": _other_task("a classifier model"),
+    "/embed_sparse": _other_task("an embedding model with SPLADE pooling"),
+}
 
 
 async def info(service: Service, request: Request) -> Response:
@@ -96,6 +119,13 @@ async def info(service: Service, request: Request) -> Response:
     )
 
 
+def _read(service: Service, body: Any, known: tuple[str, ...]) -> Fields:
+    """Return a request's fields; a model that it names has to be the one that is served."""
+    fields = Fields(body, (*known, "model"), service.foreign_fields)
+    service.check_name(fields.text("model", service.model.names[0]))
+    return fields
+
+
 def _truncate(service: Service, fields: Fields) -> bool:
-    fields.choice("truncation_direction", ("Right",))
-    return fields.flag("truncate", service.auto_truncate)
+    fields.choice("truncation_direction", ("Right", "right"))
+    return fields.truncation("truncate", service.auto_truncate)

@@ -6,7 +6,7 @@ from bge_micro.tokenization.build import build_wordpiece_tokenizer, read_vocab
 from bge_micro.tokenization.cutting import replace_surrogates
 from bge_micro.tokenization.files import read_tokenizer, uncased_tokenizer
 from bge_micro.tokenization.ragged import RaggedBatch, ragged_ids
-from bge_micro.tokenization.tokenizer import Tokenizer
+from bge_micro.tokenization.tokenizer import Tokenizer, special_ids
 
 __all__ = [
     "RaggedBatch",
@@ -16,5 +16,6 @@ __all__ = [
     "read_tokenizer",
     "read_vocab",
     "replace_surrogates",
+    "special_ids",
     "uncased_tokenizer",
 ]

@@ -49,7 +49,7 @@ class Tokenizer:
         tokenizer.no_padding()
         tokenizer.no_truncation()
         self._tokenizer = tokenizer
-        self._prefix, self._suffix = _special_ids(tokenizer, source)
+        self._prefix, self._suffix = special_ids(tokenizer, source)
         self._special_count = len(self._prefix) + len(self._suffix)
         self._cutter = Cutter.for_tokenizer(tokenizer)
         self._pool_works = True
@@ -215,8 +215,12 @@ def _groups(texts: Sequence[str], longest: int) -> Iterator[Sequence[str]]:
         yield texts[start:]
 
 
-def _special_ids(tokenizer: tokenizers.Tokenizer, source: str) -> tuple[list[int], list[int]]:
-    """Find the special tokens before and after every text, by encoding a letter."""
+def special_ids(tokenizer: tokenizers.Tokenizer, source: str) -> tuple[list[int], list[int]]:
+    """Return the special tokens before and after every text, found by encoding a letter.
+
+    Raises:
+        ValueError: The tokenizer cannot encode, or changes a text in other ways; `source` is named.
+    """
     model = tokenizer.model
     if isinstance(model, WordPiece) and model.token_to_id(model.unk_token) is None:
         raise ValueError(
