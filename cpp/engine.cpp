@@ -168,9 +168,9 @@ void Engine::check(const Request& request) const {
     const std::int64_t tokens =
         static_cast<std::int64_t>(static_cast<std::uint64_t>(batch.offsets[text + 1]) -
                                   static_cast<std::uint64_t>(batch.offsets[text]));
-    if (tokens < 1 || tokens > config.positions) {
+    if (tokens < 1 || tokens > config.max_tokens()) {
       refuse("text " + std::to_string(text) + " has " + std::to_string(tokens) +
-             " tokens, expected 1 to " + std::to_string(config.positions));
+             " tokens, expected 1 to " + std::to_string(config.max_tokens()));
     }
   }
   for (std::int64_t i = 0; i < batch.total(); ++i) {

@@ -31,6 +31,8 @@ class Config(Protocol):
     def heads(self) -> int: ...
     @property
     def layer_norm_eps(self) -> float: ...
+    @property
+    def padding_id(self) -> int: ...
 
 
 @dataclass(frozen=True)
@@ -61,9 +63,18 @@ def embed(tensors: Tensors, ids: Sequence[int], config: Config) -> Array:
     if "embeddings.word_embeddings.scale" in tensors:  # int8
         scale = tensors["embeddings.word_embeddings.scale"].astype(np.float64)
         words *= scale if len(scale) == 1 else scale[list(ids), np.newaxis]
-    positions = tensors["embeddings.position_embeddings.weight"][: len(ids)].astype(np.float64)
+    places = position_rows(ids, config.padding_id)
+    positions = tensors["embeddings.position_embeddings.weight"][places].astype(np.float64)
     token_type = tensors["embeddings.token_type_embeddings.weight"][0].astype(np.float64)
     return layer_norm(tensors, "embeddings.LayerNorm", words + positions + token_type, config)
+
+
+def position_rows(ids: Sequence[int], padding_id: int) -> list[int]:
+    """Count positions from 0; RoBERTa from behind the padding token, which keeps its own place."""
+    if padding_id < 0:
+        return list(range(len(ids)))
+    real = np.array(ids) != padding_id
+    return [int(place) for place in np.cumsum(real) * real + padding_id]
 
 
 def encoder_layer(tensors: Tensors, name: str, x: Array, config: Config) -> Array:

@@ -28,6 +28,7 @@ Config to_config(const py::object& values) {
   config.positions = number("positions");
   config.token_types = number("token_types");
   config.layer_norm_eps = values.attr("layer_norm_eps").cast<float>();
+  config.padding_id = number("padding_id");
   check_config(config);
   return config;
 }

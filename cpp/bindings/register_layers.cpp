@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "bindings/kernel_calls.h"
+#include "model/positions.h"
 
 namespace py = pybind11;
 
@@ -52,7 +53,7 @@ Floats add_norm(const std::string& isa, const Floats& x, const Floats& y, const 
 
 Floats embed(const std::string& isa, const Ints& ids, const py::array& words,
              const Floats& words_scale, const Floats& positions, const Floats& token_type,
-             const Floats& weight, const Floats& bias, float epsilon) {
+             const Floats& weight, const Floats& bias, float epsilon, int padding_id) {
   const TensorView view = to_tensor("words", words);
   EmbeddingTables tables;
   if (view.dtype == DType::kInt8) {
@@ -68,9 +69,13 @@ Floats embed(const std::string& isa, const Ints& ids, const py::array& words,
   tables.positions = positions.data();
   tables.token_type = token_type.data();
   tables.norm = {weight.data(), bias.data(), epsilon, width_of(words)};
+  Config config;
+  config.padding_id = padding_id;
+  Ints rows(ids.size());
+  const int tokens = static_cast<int>(ids.size());
+  write_positions(config, ids.data(), tokens, rows.mutable_data());
   Floats out = nan_array(ids.size(), words.shape(1));
-  select_kernels(isa).embed(tables, ids.data(), {0, static_cast<int>(ids.size())},
-                            out.mutable_data());
+  select_kernels(isa).embed(tables, {ids.data(), rows.data(), tokens}, out.mutable_data());
   return out;
 }
 
@@ -81,7 +86,7 @@ void register_layers(py::module_& module) {
       module.def_submodule("layers", "Single layers of the encoder, of one instruction set.");
   layers.def("embed", &embed, py::arg("isa"), py::arg("ids"), py::arg("words"),
              py::arg("words_scale"), py::arg("positions"), py::arg("token_type"), py::arg("weight"),
-             py::arg("bias"), py::arg("epsilon"));
+             py::arg("bias"), py::arg("epsilon"), py::arg("padding_id") = -1);
   layers.def("linear", &linear, py::arg("isa"), py::arg("compute_type"), py::arg("x"),
              py::arg("weight"), py::arg("scale"), py::arg("bias"), py::arg("factor"),
              py::arg("gelu"), py::arg("rows"), py::arg("panels"));

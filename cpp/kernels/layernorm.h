@@ -46,18 +46,17 @@ void add_norm(const LayerNorm& norm, const float* y, int rows, float* x) {
   }
 }
 
-// out[t] = norm(word(ids[t]) + position(t) + token type 0) for the given positions. ids and out
-// begin at positions.begin.
+// out[t] = norm(word(ids[t]) + position(positions[t]) + token type 0).
 template <class Isa>
-void embed(const EmbeddingTables& tables, const std::int32_t* ids, Range positions, float* out) {
+void embed(const EmbeddingTables& tables, const TokenRows& rows, float* out) {
   using F = typename Isa::F;
   const std::size_t hidden = static_cast<std::size_t>(tables.norm.width);
-  for (int t = positions.begin; t < positions.end; ++t, ++ids, out += hidden) {
-    const std::size_t id = static_cast<std::size_t>(*ids);
+  for (int t = 0; t < rows.count; ++t, out += hidden) {
+    const std::size_t id = static_cast<std::size_t>(rows.ids[t]);
     const std::size_t word = id * hidden;
     const float scale =
         tables.words_int8 ? tables.words_scale[id * tables.words_scale_stride] : 0.0f;
-    const float* position = tables.positions + static_cast<std::size_t>(t) * hidden;
+    const float* position = tables.positions + static_cast<std::size_t>(rows.positions[t]) * hidden;
     const auto sum_of_tables = [&](int c) {
       const F place = Isa::load(position + c);
       const F sum = tables.words_int8

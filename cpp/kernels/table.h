@@ -33,6 +33,13 @@ struct EmbeddingTables {
   LayerNorm norm;                           // of hidden features
 };
 
+// The rows of some tokens in the tables of words and positions.
+struct TokenRows {
+  const std::int32_t* ids = nullptr;        // [count]
+  const std::int32_t* positions = nullptr;  // [count]
+  int count = 0;
+};
+
 // Memory for the prepared rows of a linear's input; the caller makes it large enough.
 struct OperandBuffers {
   void* codes = nullptr;               // [rows][width] of the ISA's code type
@@ -103,9 +110,8 @@ struct SearchKernels {
 struct KernelTable {
   ComputeKernels int8;
   ComputeKernels float32;
-  // ids of the tokens at the given positions -> normalised sums, [tokens][hidden].
-  void (*embed)(const EmbeddingTables& tables, const std::int32_t* ids, Range positions,
-                float* out);
+  // Normalised sums of the rows of tokens, [tokens][hidden].
+  void (*embed)(const EmbeddingTables& tables, const TokenRows& rows, float* out);
   // x = norm(x + y), rows [rows][width] each.
   void (*add_norm)(const LayerNorm& norm, const float* y, int rows, float* x);
   // x [tokens][hidden] -> out [hidden].

@@ -29,6 +29,8 @@ void check_config(const Config& c) {
   // Tokens are the inner dimension of the product of probabilities and values.
   require(c.positions > 0 && c.positions <= kMaxInner, "positions", c.positions,
           "1 to " + std::to_string(kMaxInner));
+  require(c.padding_id >= -1 && c.padding_id < c.positions - 1, "padding_id", c.padding_id,
+          "-1 to " + std::to_string(c.positions - 2) + ", positions less 2");
   require(c.token_types > 0, "token_types", c.token_types, "a positive number");
 }
 

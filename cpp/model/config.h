@@ -9,11 +9,13 @@ struct Config {
   int heads = 0;         // hidden / heads is a multiple of 16
   int intermediate = 0;  // a multiple of 64
   int vocab = 0;         // rows of the word embeddings
-  int positions = 0;     // rows of the position embeddings: the longest text in tokens
+  int positions = 0;     // rows of the position embeddings
   int token_types = 0;   // rows of the token type embeddings
   float layer_norm_eps = 0.0f;
+  int padding_id = -1;  // of RoBERTa, which counts positions from behind it: see positions.h
 
   int head_size() const { return hidden / heads; }
+  int max_tokens() const { return positions - padding_id - 1; }  // of the longest text
 };
 
 // Throws std::invalid_argument naming the field.

@@ -1,5 +1,7 @@
 #include "model/encoder.h"
 
+#include "model/positions.h"
+
 namespace bge {
 namespace {
 
@@ -44,13 +46,16 @@ void Encoder::run(const RaggedBatch& batch, Block block) {
 void Encoder::embed(const RaggedBatch& batch, Block block) {
   const std::size_t hidden = static_cast<std::size_t>(model_.config.hidden);
   float* out = workspaces_[0]->hidden_states();
+  std::int32_t* positions = workspaces_[0]->positions();
   for (std::int64_t text = block.begin; text < block.end; ++text) {
     const std::int32_t* ids = batch.ids + batch.offsets[text];
     const int tokens = batch.tokens(text);
+    write_positions(model_.config, ids, tokens, positions);
     for_each_chunk(tokens, [&](const Chunk& chunk) {
-      kernels_.embed(model_.embeddings, ids + chunk.row, {chunk.row, chunk.row + chunk.rows},
+      kernels_.embed(model_.embeddings, {ids + chunk.row, positions + chunk.row, chunk.rows},
                      out + static_cast<std::size_t>(chunk.row) * hidden);
     });
+    positions += tokens;
     out += static_cast<std::size_t>(tokens) * hidden;
   }
 }

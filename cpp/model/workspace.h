@@ -31,6 +31,7 @@ class Workspace {
     const std::size_t widest = static_cast<std::size_t>(
         config.intermediate > config.hidden ? config.intermediate : config.hidden);
     hidden_states_.reserve(rows * hidden * sizeof(float));
+    positions_.reserve(rows * sizeof(std::int32_t));
     query_key_value_.reserve(rows * 3 * hidden * sizeof(float));
     context_.reserve(rows * hidden * sizeof(float));
     output_.reserve(kChunkRows * hidden * sizeof(float));
@@ -43,10 +44,11 @@ class Workspace {
     attention_.reserve(compute.attention_scratch(static_cast<int>(longest), config.head_size()));
   }
 
-  float* hidden_states() const { return hidden_states_.as<float>(); }      // [rows][hidden]
-  float* query_key_value() const { return query_key_value_.as<float>(); }  // [rows][3 * hidden]
-  float* context() const { return context_.as<float>(); }                  // [rows][hidden]
-  float* output() const { return output_.as<float>(); }                    // [kChunkRows][hidden]
+  float* hidden_states() const { return hidden_states_.as<float>(); }        // [rows][hidden]
+  std::int32_t* positions() const { return positions_.as<std::int32_t>(); }  // [rows]
+  float* query_key_value() const { return query_key_value_.as<float>(); }    // [rows][3 * hidden]
+  float* context() const { return context_.as<float>(); }                    // [rows][hidden]
+  float* output() const { return output_.as<float>(); }                      // [kChunkRows][hidden]
   float* intermediate() const { return intermediate_.as<float>(); }  // [kChunkRows][intermediate]
   float* pooled() const { return pooled_.as<float>(); }              // [hidden]
   float* whole() const { return whole_.as<float>(); }                // [hidden], normalised
@@ -59,9 +61,9 @@ class Workspace {
   }
 
   std::size_t bytes() const {
-    return hidden_states_.bytes() + query_key_value_.bytes() + context_.bytes() + output_.bytes() +
-           intermediate_.bytes() + codes_.bytes() + row_facts_.bytes() + pooled_.bytes() +
-           whole_.bytes() + attention_.bytes();
+    return hidden_states_.bytes() + positions_.bytes() + query_key_value_.bytes() +
+           context_.bytes() + output_.bytes() + intermediate_.bytes() + codes_.bytes() +
+           row_facts_.bytes() + pooled_.bytes() + whole_.bytes() + attention_.bytes();
   }
 
  private:
@@ -82,7 +84,7 @@ class Workspace {
 
   std::atomic<std::size_t>& held_;
   std::size_t counted_ = 0;
-  AlignedBuffer hidden_states_, query_key_value_, context_;
+  AlignedBuffer hidden_states_, positions_, query_key_value_, context_;
   AlignedBuffer output_, intermediate_, codes_, row_facts_, pooled_, whole_, attention_;
 };
 

@@ -182,7 +182,7 @@ class SentenceTransformer(EncodeMixin, AsyncEncodeMixin, TokenizeMixin, CompatMi
 
     @max_seq_length.setter
     def max_seq_length(self, value: int) -> None:
-        positions = self._pipeline.checkpoint.config.positions
+        positions = self._pipeline.checkpoint.config.max_tokens
         limit = check_positive("max_seq_length", value)
         self._pipeline.tokenizer.ragged(
             [], limit

@@ -212,7 +212,7 @@ MUTANTS = [
     ),
     Mutant(ENGINE, "dimensions > config.hidden", "dimensions > config.hidden + 1"),
     Mutant(ENGINE, "tokens < 1 ||", "tokens < 0 ||"),
-    Mutant(ENGINE, "tokens > config.positions", "tokens > config.positions + 1"),
+    Mutant(ENGINE, "tokens > config.max_tokens()", "tokens > config.max_tokens() + 1"),
     Mutant(ENGINE, "batch.ids[i] >= config.vocab", "batch.ids[i] > config.vocab"),
     Mutant(ENGINE, "batch.ids[i] < 0 ||", ""),
     Mutant(ENGINE, "batch.offsets[0] != 0", "batch.offsets[0] < 0"),

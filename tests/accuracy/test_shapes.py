@@ -50,7 +50,7 @@ def write_model(folder: Path, sizes: Sizes, tensors: dict[str, NDArray[Any]]) ->
     ]
     (folder / "1_Pooling").mkdir(parents=True)
     (folder / "modules.json").write_text(json.dumps(modules))
-    (folder / "config.json").write_text(json.dumps(config.to_bert_config()))
+    (folder / "config.json").write_text(json.dumps(config.to_json()))
     build_wordpiece_tokenizer(VOCAB).save(str(folder / "tokenizer.json"))
     save_file(tensors, folder / "model.safetensors")
     return config

@@ -75,7 +75,7 @@ def write_tiny_model(
         "include_prompt": include_prompt,
     }
     for name, value in {
-        "config.json": CONFIG.to_bert_config(),
+        "config.json": CONFIG.to_json(),
         "modules.json": modules,
         "1_Pooling/config.json": pooling,
         "config_sentence_transformers.json": {

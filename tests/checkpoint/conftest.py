@@ -80,7 +80,7 @@ def write_json() -> Callable[[Path, Any], None]:
 def tiny_folder(tmp_path: Path, tiny_tensors: Tensors, write_json: Callable[..., None]) -> Path:
     """Write the tiny model as sentence-transformers would, and return its folder."""
     folder = tmp_path / "tiny"
-    write_json(folder / "config.json", TINY.to_bert_config())
+    write_json(folder / "config.json", TINY.to_json())
     write_json(
         folder / "modules.json",
         [

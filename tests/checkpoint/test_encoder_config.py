@@ -13,7 +13,7 @@ from bge_micro.checkpoint.json_file import MAX_JSON_BYTES
 
 
 def test_round_trip(tiny_config: EncoderConfig) -> None:
-    assert parse_config(tiny_config.to_bert_config(), "here") == tiny_config
+    assert parse_config(tiny_config.to_json(), "here") == tiny_config
     assert tiny_config.head_size == 16
 
 
@@ -41,7 +41,7 @@ def test_hub_config_of_bge_micro() -> None:
 
 
 REFUSED: list[tuple[str, Any, str]] = [
-    ("model_type", "roberta", "model_type is 'roberta'"),
+    ("model_type", "t5", "model_type is 't5', but this engine runs encoders of the types bert, "),
     ("model_type", None, "model_type is None"),
     ("model_type", ["bert"], "model_type"),
     ("hidden_act", "gelu_new", "hidden_act is 'gelu_new'"),
@@ -75,7 +75,7 @@ REFUSED: list[tuple[str, Any, str]] = [
 def test_refusals_name_file_field_and_value(
     tiny_config: EncoderConfig, field: str, value: Any, message: str
 ) -> None:
-    fields = tiny_config.to_bert_config() | {"architectures": ["BertForMaskedLM"], field: value}
+    fields = tiny_config.to_json() | {"architectures": ["BertForMaskedLM"], field: value}
     with pytest.raises(CheckpointError, match=message) as caught:
         parse_config(fields, "the/config.json")
     assert "the/config.json" in str(caught.value)

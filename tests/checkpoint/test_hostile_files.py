@@ -121,7 +121,7 @@ def unknown_kinds(folder: Path, rng: random.Random) -> None:
     config, pooling, modules = "config.json", "1_Pooling/config.json", "modules.json"
     name, field, value = rng.choice(
         [
-            (config, "model_type", "roberta"),
+            (config, "model_type", "t5"),
             (config, "hidden_act", "gelu_new"),
             (config, "position_embedding_type", "relative_key"),
             (config, "is_decoder", True),

@@ -100,6 +100,6 @@ def write_folder(folder: Path, tensors: Tensors) -> list[str]:
     vocab = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *letters]
     folder.mkdir()
     (folder / "vocab.txt").write_text("\n".join(vocab) + "\n", "utf-8")
-    (folder / "config.json").write_text(json.dumps(CONFIG.to_bert_config()), "utf-8")
+    (folder / "config.json").write_text(json.dumps(CONFIG.to_json()), "utf-8")
     save_file(tensors, folder / "model.safetensors")
     return ["", *(" ".join(vocab[id] for id in text) for text in random_texts())]

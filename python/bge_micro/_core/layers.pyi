@@ -15,6 +15,7 @@ def embed(
     weight: NDArray[np.float32],
     bias: NDArray[np.float32],
     epsilon: float,
+    padding_id: int = -1,
 ) -> NDArray[np.float32]: ...
 def linear(
     isa: str,

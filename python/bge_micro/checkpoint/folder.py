@@ -14,7 +14,7 @@ from bge_micro.checkpoint.modules import (
     read_transformer_settings,
 )
 from bge_micro.checkpoint.side_file import SideFile, read_side_file
-from bge_micro.checkpoint.tensors import Tensors, read_tensors
+from bge_micro.checkpoint.tensors import TOKEN_TYPES, Tensors, read_tensors, zero_token_types
 from bge_micro.checkpoint.tokenizer_files import Normalizer, read_tokenizer_facts
 from bge_micro.checkpoint.weight_files import open_weights
 from bge_micro.choices import SimilarityFunction
@@ -95,15 +95,20 @@ def load_folder(path: str | Path, *, mmap: bool = False) -> Checkpoint:
     modules = read_modules(folder)
     settings = read_model_settings(folder)
     transformer_settings = read_transformer_settings(modules.transformer)
-    config = read_config(modules.transformer / "config.json")
+    family, config = read_config(modules.transformer / "config.json")
     if modules.dimension not in (None, config.hidden):
         raise CheckpointError(
             f"{folder}: the pooling is set up for vectors of {modules.dimension} features, "
             f"but config.json says hidden_size {config.hidden}."
         )
-    tokenizer = read_tokenizer_facts(modules.transformer, transformer_settings, config.positions)
-    weights = open_weights(modules.transformer, mmap=mmap)
-    tensors = read_tensors(weights.tensors, config, weights.description)
+    tokenizer = read_tokenizer_facts(
+        modules.transformer, transformer_settings, config.max_tokens, family.tokenizer_class
+    )
+    weights = open_weights(modules.transformer, family, mmap=mmap)
+    stored = dict(weights.tensors)
+    if not family.token_types:
+        stored.setdefault(TOKEN_TYPES, zero_token_types(config))
+    tensors = read_tensors(stored, config, weights.description)
     for content in {each.file.content for each in weights.tensors.values() if each.is_widened}:
         content.release()  # copies in float32 are used instead
     return Checkpoint(

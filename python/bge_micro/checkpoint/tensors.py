@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from bge_micro.checkpoint.config import EncoderConfig
+from bge_micro.checkpoint.encoder_config import EncoderConfig
 from bge_micro.checkpoint.errors import CheckpointError
 from bge_micro.checkpoint.file_content import FileContent
 from bge_micro.checkpoint.safetensors_file import TensorFile, TensorInfo
@@ -24,6 +24,7 @@ from bge_micro.checkpoint.safetensors_file import TensorFile, TensorInfo
 Tensors = Mapping[str, NDArray[Any]]
 
 WORDS = "embeddings.word_embeddings"
+TOKEN_TYPES = "embeddings.token_type_embeddings.weight"
 
 # Checked this many values at a time, so that looking for NaN needs little memory.
 _CHUNK = 2**20
@@ -134,6 +135,12 @@ def check_arrays(arrays: Tensors, config: EncoderConfig, path: Path) -> Tensors:
     return read_tensors(stored, config, str(path))
 
 
+def zero_token_types(config: EncoderConfig) -> StoredTensor:
+    """Return the token types of a family that has none: of zeros, which change nothing."""
+    zeros = np.zeros((config.token_types, config.hidden), np.float32)
+    return StoredTensor(_ArrayFile(Path("token types"), {TOKEN_TYPES: zeros}), TOKEN_TYPES)
+
+
 class _ArrayFile(TensorFile):
     """Arrays in memory with the interface of a file's tensors."""
 
@@ -154,7 +161,7 @@ def _expected_shapes(
     shapes: dict[str, tuple[int, ...]] = {
         f"{WORDS}.weight": (config.vocab, hidden),
         "embeddings.position_embeddings.weight": (config.positions, hidden),
-        "embeddings.token_type_embeddings.weight": (config.token_types, hidden),
+        TOKEN_TYPES: (config.token_types, hidden),
     }
     if _is_int8(stored, f"{WORDS}.weight"):
         shapes[f"{WORDS}.scale"] = _scale_shape(stored, config)

@@ -36,8 +36,8 @@ _SETTINGS = {
     "handle_chinese_chars": ("tokenize_chinese_chars", ()),
 }
 
-# Without a class the model decides, which is BERT.
-_BERT_CLASSES = (None, "BertTokenizer", "BertTokenizerFast")
+# Tokenizers whose case and accents tokenizer_config.json sets; their names may end in "Fast".
+_BERT_CLASSES = ("BertTokenizer", "DistilBertTokenizer", "ElectraTokenizer")
 
 
 class TokenizerFacts(NamedTuple):
@@ -56,7 +56,7 @@ class TokenizerFacts(NamedTuple):
 
 
 def read_tokenizer_facts(
-    transformer: Path, settings: TransformerSettings, positions: int
+    transformer: Path, settings: TransformerSettings, positions: int, tokenizer_class: str
 ) -> TokenizerFacts:
     """Read a folder's tokenizer settings.
 
@@ -64,6 +64,7 @@ def read_tokenizer_facts(
         transformer: The folder of the tokenizer.
         settings: Those of sentence_bert_config.json.
         positions: The most tokens that the model takes.
+        tokenizer_class: transformers' tokenizer for this model if no file names one.
 
     Returns:
         The tokenizer's file, limit and normalizer.
@@ -81,6 +82,8 @@ def read_tokenizer_facts(
         if not isinstance(limit, (int, float)) or not 3 <= limit <= positions:
             limit = positions
     file = _tokenizer_file(transformer)
+    if fields is not None:
+        fields.setdefault("tokenizer_class", tokenizer_class)
     return TokenizerFacts(file, int(min(limit, positions)), _normalizer(file, settings, fields))
 
 
@@ -98,7 +101,8 @@ def _normalizer(
     file: Path, settings: TransformerSettings, fields: dict[str, Any] | None
 ) -> Normalizer | None:
     """Return the normalizer that replaces the tokenizer's; None if both are equal."""
-    of_bert = fields is not None and fields.get("tokenizer_class") in _BERT_CLASSES
+    name = None if fields is None else fields["tokenizer_class"]
+    of_bert = isinstance(name, str) and name.removesuffix("Fast") in _BERT_CLASSES
     if file.name == VOCAB_NAME:
         _refuse_added_tokens(file)
         stored: Any = _UNCASED

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from bge_micro.checkpoint.errors import CheckpointError, MissingFileError
+from bge_micro.checkpoint.families import Family
 from bge_micro.checkpoint.file_content import FileContent
 from bge_micro.checkpoint.json_file import read_json_object
 from bge_micro.checkpoint.safetensors_file import open_tensors
@@ -14,16 +15,11 @@ from bge_micro.checkpoint.tensors import StoredTensor
 WEIGHTS_NAME = "model.safetensors"
 INDEX_NAME = "model.safetensors.index.json"
 
-# Saved by models with a head: BertForMaskedLM has the encoder as "bert." and a head beside it.
-_PREFIX = "bert."
-_ENCODER_PARTS = ("embeddings.", "encoder.")
+_ENCODER_PARTS = ("embeddings.", "encoder.", "transformer.")
 
 # The pooler is a classification head that sentence vectors do not use; position_ids is a buffer
 # 0, 1, 2, .. that old versions of transformers saved.
 _UNUSED = ("pooler.", "embeddings.position_ids")
-
-# The names that the first BERT conversions gave to LayerNorm's parameters.
-_OLD_NORM_NAMES = {"LayerNorm.gamma": "LayerNorm.weight", "LayerNorm.beta": "LayerNorm.bias"}
 
 
 class StoredWeights(NamedTuple):
@@ -43,11 +39,12 @@ class StoredWeights(NamedTuple):
         return ", ".join(str(file.path) for file in self.files)
 
 
-def open_weights(folder: Path, *, mmap: bool) -> StoredWeights:
+def open_weights(folder: Path, family: Family, *, mmap: bool) -> StoredWeights:
     """Open model.safetensors, or the shards that model.safetensors.index.json names.
 
     Args:
         folder: The folder of the weights.
+        family: The model's family, which knows the names.
         mmap: As for `open_tensors`.
 
     Returns:
@@ -68,7 +65,7 @@ def open_weights(folder: Path, *, mmap: bool) -> StoredWeights:
                     f"{file}, tensor {name!r}: {stored[name].file.path} holds it too."
                 )
             stored[name] = StoredTensor(tensors, name)
-    return StoredWeights(tuple(files), _encoder_tensors(stored))
+    return StoredWeights(tuple(files), _encoder_tensors(stored, family))
 
 
 def _weight_files(folder: Path) -> tuple[Path, ...]:
@@ -112,27 +109,27 @@ def _no_weights_message(folder: Path) -> str:
     )
 
 
-def _encoder_tensors(stored: dict[str, StoredTensor]) -> dict[str, StoredTensor]:
-    if any(name.startswith(_PREFIX) for name in stored):
+def _encoder_tensors(stored: dict[str, StoredTensor], family: Family) -> dict[str, StoredTensor]:
+    # Files of models with a head: BertForMaskedLM has the encoder as "bert." and a head beside it.
+    prefix = family.prefix
+    if any(name.startswith(prefix) for name in stored):
         clashing = [name for name in stored if name.startswith(_ENCODER_PARTS)]
         if clashing:
             raise CheckpointError(
-                f"{stored[clashing[0]]}: stands beside tensors that begin with {_PREFIX!r}; "
+                f"{stored[clashing[0]]}: stands beside tensors that begin with {prefix!r}; "
                 "expected one encoder, either all or nothing with that prefix."
             )
         stored = {
-            name.removeprefix(_PREFIX): tensor
+            name.removeprefix(prefix): tensor
             for name, tensor in stored.items()
-            if name.startswith(_PREFIX)
+            if name.startswith(prefix)
         }
     result: dict[str, StoredTensor] = {}
     for name, tensor in stored.items():
         if name.startswith(_UNUSED):
             continue
-        for old, new in _OLD_NORM_NAMES.items():
-            if name.endswith(old):
-                name = name.removesuffix(old) + new
+        name = family.bert_name(name)
         if name in result:
-            raise CheckpointError(f"{tensor}: the file holds {name!r} too, under its newer name.")
+            raise CheckpointError(f"{tensor}: the file holds {name!r} too, under another name.")
         result[name] = tensor
     return result

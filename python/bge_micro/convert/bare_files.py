@@ -163,10 +163,10 @@ def _contents_of_file(
 ) -> FolderContents:
     """Return the contents for a file that holds a bare encoder; limit None is all positions."""
     if limit is None:
-        limit = config.positions
-    if not 3 <= limit <= config.positions:
+        limit = config.max_tokens
+    if not 3 <= limit <= config.max_tokens:
         raise ValueError(
-            f"max_seq_length is {limit}, expected 3 to {config.positions}, the model's positions."
+            f"max_seq_length is {limit}, expected 3 to {config.max_tokens}, the model's positions."
         )
     return FolderContents(
         config=config,

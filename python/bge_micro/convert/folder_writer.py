@@ -89,7 +89,7 @@ def write_folder(out: str | Path, contents: FolderContents) -> Path:
         weights = save(tensors, metadata={"format": "pt"})
         _write_bytes(folder / WEIGHTS_NAME, weights)
         _write_json(folder / TOKENIZER_NAME, contents.tokenizer, indent=None)
-        _write_json(folder / "config.json", contents.config.to_bert_config())
+        _write_json(folder / "config.json", contents.config.to_json())
         if not any(array.dtype == np.int8 for array in tensors.values()):
             # A folder of floats is one that transformers loads, which needs this to do so.
             _write_json(folder / "tokenizer_config.json", _tokenizer_config(contents))
@@ -152,10 +152,12 @@ def _tokenizer_config(contents: FolderContents) -> dict[str, Any]:
     special = {
         role: name for role, names in _SPECIAL_TOKENS.items() for name in names if name in known
     }
+    # RoBERTa's models have one type, and their tokenizers give none.
+    token_types = ["token_type_ids"] if contents.config.token_types > 1 else []
     return {
         "tokenizer_class": "PreTrainedTokenizerFast",
         "model_max_length": contents.max_seq_length,
-        "model_input_names": ["input_ids", "token_type_ids", "attention_mask"],
+        "model_input_names": ["input_ids", *token_types, "attention_mask"],
         **special,
     }
 

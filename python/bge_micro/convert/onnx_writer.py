@@ -142,12 +142,21 @@ class _Builder:
         words = self.node("Gather", self.tensor(f"{WORDS}.weight"), "input_ids")
         table = self.tensor("embeddings.token_type_embeddings.weight")
         x = self.node("Add", words, self.node("Gather", table, "token_type_ids"))
-        length = self.node("Shape", "input_ids", start=1)
-        ids = self.constant(np.arange(self._config.positions)[np.newaxis])
-        ids = self.node("Slice", ids, self.integers(0), length, self.integers(1))
         table = self.tensor("embeddings.position_embeddings.weight")
-        x = self.node("Add", x, self.node("Gather", table, ids))
+        x = self.node("Add", x, self.node("Gather", table, self._positions()))
         return self._norm("embeddings.LayerNorm", x)
+
+    def _positions(self) -> str:
+        """Add the row of each token in the table of positions, [1 or batch, sequence]."""
+        if self._config.padding_id < 0:
+            length = self.node("Shape", "input_ids", start=1)
+            rows = self.constant(np.arange(self._config.positions)[np.newaxis])
+            return self.node("Slice", rows, self.integers(0), length, self.integers(1))
+        padding = self.integers(self._config.padding_id)
+        real = self.node("Not", self.node("Equal", "input_ids", padding))
+        real = self.node("Cast", real, to=self._onnx.TensorProto.INT64)
+        count = self.node("CumSum", real, self.constant(np.array(1)))
+        return self.node("Add", self.node("Mul", count, real), padding)
 
     def _attend(self, projected: list[str], mask: str) -> str:
         heads, size = self._config.heads, self._config.head_size

@@ -115,7 +115,7 @@ def _quantize_group(
 
 def _sample(config: EncoderConfig) -> RaggedBatch:
     """Make texts of words from all over the vocabulary."""
-    length = min(_SAMPLE_TOKENS, config.positions)
+    length = min(_SAMPLE_TOKENS, config.max_tokens)
     steps = np.arange(_SAMPLE_TEXTS * length, dtype=np.uint64)
     # Knuth's multiplicative hash, 2^32 over the golden ratio: scattered, and the same everywhere.
     ids = (steps * np.uint64(2654435761)) % np.uint64(2**32) % np.uint64(config.vocab)

@@ -45,7 +45,14 @@ class FloatEncoder:
         return np.concatenate(
             [
                 _core.layers.embed(
-                    self.isa, self._batch.ids[text], words, scale, positions, token_types[0], *norm
+                    self.isa,
+                    self._batch.ids[text],
+                    words,
+                    scale,
+                    positions,
+                    token_types[0],
+                    *norm,
+                    padding_id=self._config.padding_id,
                 )
                 for text in self._texts()
             ]
