@@ -159,7 +159,7 @@ class EncodeMixin(PlanMixin):
         keywords are those of `encode`.
         """
         if prompt is None and prompt_name is None:
-            prompt = self._first_prompt("query")
+            prompt = self.query_prompt
         return self.encode(inputs, prompt_name, prompt, *args, **options)
 
     @like_encode
@@ -177,7 +177,7 @@ class EncodeMixin(PlanMixin):
         otherwise, no prompt is used, not even the default one. The keywords are those of `encode`.
         """
         if prompt is None and prompt_name is None:
-            prompt = self._first_prompt("document", "passage", "corpus")
+            prompt = self.document_prompt
         return self.encode(inputs, prompt_name, prompt, *args, **options)
 
     @like_encode_iter
@@ -213,6 +213,16 @@ class EncodeMixin(PlanMixin):
         while block := list(islice(rows, size)):
             yield self.encode(read_texts(block, errors, first_row).rows, **options)
             first_row += len(block)
+
+    @property
+    def query_prompt(self) -> str:
+        """The prompt that `encode_query` puts before queries, unless told otherwise."""
+        return self._first_prompt("query")
+
+    @property
+    def document_prompt(self) -> str:
+        """The prompt that `encode_document` puts before texts, unless told otherwise."""
+        return self._first_prompt("document", "passage", "corpus")
 
     def _first_prompt(self, *names: str) -> str:
         return next((self.prompts[name] for name in names if name in self.prompts), "")

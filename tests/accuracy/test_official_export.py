@@ -17,7 +17,7 @@ from bge_micro.checkpoint.side_file import file_sha256
 from bge_micro.checkpoint.tensors import all_linears
 from bge_micro.convert.onnx_reader import read_onnx
 from bge_micro.quantize import dequantize_checkpoint
-from bge_micro.search.index import OFFICIAL_WEIGHTS
+from bge_micro.search.space import OFFICIAL_WEIGHTS
 from official_export import KINDS, Export, make_export
 from reference import encode
 

@@ -13,7 +13,7 @@ from api.tiny_model import CONFIG, VOCAB, tiny_tensors, write_tiny_model
 from bge_micro import SentenceTransformer
 from bge_micro.checkpoint import load_folder
 from bge_micro.convert.onnx_writer import write_onnx
-from bge_micro.search.index import OFFICIAL_WEIGHTS
+from bge_micro.search.space import OFFICIAL_WEIGHTS
 from official_export import official_export
 
 from .conftest import Run

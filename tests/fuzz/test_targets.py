@@ -14,7 +14,7 @@ from .mutation import damage_bytes
 
 CORPUS = Path(__file__).parent / "corpus"
 INPUTS = 1500
-LONGEST = 1000
+LONGEST = 1500
 
 linux = pytest.mark.skipif(sys.platform != "linux", reason="the target has its file in memory")
 served = pytest.mark.skipif(

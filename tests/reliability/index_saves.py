@@ -4,6 +4,7 @@
     writers FOLDER COUNT           processes that save, or fail to, into one new folder at once
     kills FOLDER COUNT             kill -9 at a random moment of as many saves
     calls FOLDER [STEP]            kill -9 before each call into C that a save makes, one by one
+    appends FOLDER [STEP]          the same of appends, each behind the rows that are there
 
 Each prints one JSON object with what was seen; see the functions.
 """
@@ -24,7 +25,7 @@ from typing import Any
 
 import numpy as np
 
-from bge_micro.search.saved import SavedIndexError, new_index, open_index
+from bge_micro.search.saved import SavedIndexError, append_index, new_index, open_index
 
 OPTIONS = {"normalize_embeddings": True, "truncate_dim": None, "precision": "float32"}
 COLUMNS = 384
@@ -235,32 +236,83 @@ def kills(folder: Path, count: int) -> dict[str, int]:
     return run.result()
 
 
+def killed_at(call: int, work: Callable[[], None]) -> None:
+    """Do some work, and die before so manyth call into C."""
+    left = call
+
+    def count(frame: Any, event: str, argument: Any) -> None:
+        nonlocal left
+        if event == "c_call":
+            left -= 1
+            if left < 0:
+                os.kill(os.getpid(), signal.SIGKILL)
+
+    sys.setprofile(count)
+    work()
+
+
 def calls(folder: Path, step: int = 1) -> dict[str, int]:
     """Kill a save before its first call into C, another before its second, or every so manyth."""
     run = Kills(folder, 2)  # whose rows, too, are a few calls each
     at = 0
-
-    def counted(work: Callable[[], None]) -> None:
-        left = at
-
-        def count(frame: Any, event: str, argument: Any) -> None:
-            nonlocal left
-            if event == "c_call":
-                left -= 1
-                if left < 0:
-                    os.kill(os.getpid(), signal.SIGKILL)
-
-        sys.setprofile(count)
-        work()
-
-    while not run.save(lambda number: None, counted):
+    while not run.save(lambda number: None, lambda work: killed_at(at, work)):  # noqa: B023
         at += step
     return run.result()
 
 
+def append(folder: Path) -> None:
+    """Append two rows, whose vectors, texts, ids and metadata say their numbers."""
+    facts = open_index(folder).facts
+    rows = range(facts.rows, facts.rows + 2)
+    vectors = np.repeat(np.array(rows, np.float32)[:, None], COLUMNS, axis=1)
+    names = [str(row) for row in rows]
+    with append_index(folder, facts, vectors) as writer:
+        writer.append(names, vectors, names, list(rows))
+
+
+def appended(folder: Path) -> int:
+    """Return the rows of an index that `append` has made, which must be these and no others."""
+    saved = open_index(folder)
+    rows = list(range(saved.facts.rows))
+    assert list(saved.texts) == list(saved.ids or ()) == [str(row) for row in rows]
+    assert list(saved.metadata or ()) == rows
+    assert (saved.vectors == np.array(rows)[:, None]).all()
+    path = folder / saved.facts.files["vectors"].name
+    assert len(np.load(path, mmap_mode="r")) >= len(rows)
+    return len(rows)
+
+
+def appends(folder: Path, step: int = 1) -> dict[str, int]:
+    """Kill an append before its first call into C, another before its second, or so on.
+
+    Returns:
+        How many appends were killed or came to their end, and left the rows that were there before
+        or two more.
+    """
+    with new_index(folder, "space", OPTIONS, np.empty((0, COLUMNS), np.float32)):
+        pass
+    append(folder)
+    before, code = appended(folder), 1
+    seen: Counter[str] = Counter()
+    at = 0
+    while code:
+        code = exit_code(child(lambda: killed_at(at, lambda: append(folder))))  # noqa: B023
+        assert code in (0, -signal.SIGKILL), code
+        found = appended(folder)
+        assert found in (before, before + 2), found
+        assert code or found == before + 2
+        seen["killed" if code else "finished"] += 1
+        seen["old" if found == before else "new"] += 1
+        before, at = found, at + step
+    assert data_files(folder) == 4, sorted(folder.iterdir())
+    return dict(seen)
+
+
 def main() -> None:
     what, folder, *counts = sys.argv[1:]
-    work = {"loads": loads, "writers": writers, "kills": kills, "calls": calls}[what]
+    work = {"loads": loads, "writers": writers, "kills": kills, "calls": calls, "appends": appends}[
+        what
+    ]
     print(json.dumps(work(Path(folder), *map(int, counts))))  # type: ignore[operator]
 
 

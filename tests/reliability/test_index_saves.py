@@ -62,3 +62,11 @@ def test_kills_before_each_call_into_c(tmp_path: Path, step: int) -> None:
     assert found["killed"] > 500 / step
     assert found["old"] > found["new"] >= 1
     assert found["left files"] > 0
+
+
+@pytest.mark.parametrize("step", [11, pytest.param(1, marks=slow)])
+def test_appends_killed_before_each_call_into_c(tmp_path: Path, step: int) -> None:
+    found = run("appends", tmp_path / "index", step)
+    assert found["finished"] == 1
+    assert found["killed"] > 500 / step
+    assert found["old"] > found["new"] >= 1

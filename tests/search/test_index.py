@@ -13,7 +13,7 @@ import pytest
 
 from bge_micro import SentenceTransformer
 from bge_micro.search import Hit, Index, SavedIndexError
-from bge_micro.search.index import OFFICIAL_WEIGHTS, check_space
+from bge_micro.search.space import OFFICIAL_WEIGHTS, check_space
 
 TEXTS = ["a cat", "a kitten", "a bond\n", "the stock market", "ein \ud800 Hund", ""]
 

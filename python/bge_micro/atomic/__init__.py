@@ -37,6 +37,7 @@ from bge_micro.atomic.files import (
     publish_file,
     sync_folder,
 )
+from bge_micro.atomic.locks import lock_handle, unlock_handle
 from bge_micro.atomic.names import find_own, followed, naming, partial_path, target_of
 from bge_micro.atomic.whole import atomic_file, atomic_folder
 
@@ -48,10 +49,12 @@ __all__ = [
     "find_own",
     "followed",
     "lock",
+    "lock_handle",
     "naming",
     "open_own",
     "partial_path",
     "publish_file",
     "sync_folder",
     "target_of",
+    "unlock_handle",
 ]

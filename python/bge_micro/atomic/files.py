@@ -9,6 +9,7 @@ import stat
 from pathlib import Path
 from typing import IO
 
+from bge_micro.atomic.locks import lock_handle
 from bge_micro.atomic.names import WINDOWS, is_own, naming
 
 _FLAGS = os.O_RDWR
@@ -118,26 +119,6 @@ def lock(file: IO[bytes], path: Path) -> bool:
         return os.path.samestat(os.fstat(file.fileno()), os.lstat(path))
     except FileNotFoundError:
         return False
-
-
-def lock_handle(handle: int) -> bool | None:
-    """Lock an open file or folder, not on Windows.
-
-    Returns:
-        Whether it is locked now; False if another process has it, None if the file system has no
-        locks.
-    """
-    import fcntl
-
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    except OSError as error:
-        if error.errno not in (errno.ENOLCK, errno.ENOSYS, errno.ENOTSUP, errno.EINVAL):
-            raise
-        return None
-    return True
 
 
 class _NamedFile(io.FileIO):

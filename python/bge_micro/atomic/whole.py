@@ -15,10 +15,10 @@ from typing import IO
 from bge_micro.atomic.files import (
     copy_access,
     create_file,
-    lock_handle,
     publish_file,
     sync_folder,
 )
+from bge_micro.atomic.locks import lock_handle
 from bge_micro.atomic.names import (
     WINDOWS,
     find_own,

@@ -39,8 +39,8 @@ def add_command(commands: argparse._SubParsersAction[Any]) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Run the subcommand."""
-    from bge_micro.search.index import index_options
     from bge_micro.search.saved import new_index
+    from bge_micro.search.space import index_options
 
     refuse_own_input(arguments, arguments.output)
     options = index_options(arguments.truncate_dim, arguments.precision)

@@ -46,7 +46,7 @@ def add_command(commands: argparse._SubParsersAction[Any]) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Run the subcommand."""
     from bge_micro.search import top_k
-    from bge_micro.search.index import metric_for
+    from bge_micro.search.space import metric_for
 
     if arguments.input in (None, "-"):
         raise UsageError("search looks through a file: give -i FILE")
@@ -97,14 +97,14 @@ def _open_corpus(model: SentenceTransformer, arguments: argparse.Namespace) -> _
 
 
 def _open_index(model: SentenceTransformer, path: Path) -> _Corpus:
-    from bge_micro.search.index import open_index_of
+    from bge_micro.search.space import open_index_of
 
     saved = open_index_of(model, path)
     return saved.texts, saved.vectors, saved.options
 
 
 def _open_vectors(model: SentenceTransformer, path: Path) -> _Corpus:
-    from bge_micro.search.index import check_space, options_of
+    from bge_micro.search.space import check_space, options_of
     from bge_micro.vector_files import read_vectors
 
     saved = read_vectors(path)
@@ -127,7 +127,7 @@ def _holds_vectors(path: Path) -> bool:
 def _encode_corpus(model: SentenceTransformer, arguments: argparse.Namespace) -> _Corpus:
     import numpy as np
 
-    from bge_micro.search.index import index_options
+    from bge_micro.search.space import index_options
 
     texts: list[str] = []
     options = index_options(None, "float32")

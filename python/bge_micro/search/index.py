@@ -1,17 +1,18 @@
-"""Texts and their vectors together: add, search, save, load."""
+"""Texts and their vectors together: add, remove, search, save, load."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, overload
 
-import numpy as np
 from numpy.typing import NDArray
 
 from bge_micro.inputs import read_texts
-from bge_micro.search.saved import SavedIndex, SavedIndexError, new_index, open_index
-from bge_micro.search.top_k import top_k
+from bge_micro.search.contents import Contents
+from bge_micro.search.labels import checked_ids, checked_metadata, rows_of_filter
+from bge_micro.search.selection import top_k_of_blocks
+from bge_micro.search.space import index_options, metric_for, open_index_of
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -20,24 +21,30 @@ if TYPE_CHECKING:
     from bge_micro.model import SentenceTransformer
     from bge_micro.option_types import PromptOptions, Texts
 
+# What `search` may search among: rows whose metadata a function accepts, or rows with these ids.
+Filter = Callable[[Any], object] | Collection[str]
+
 
 class Hit(NamedTuple):
-    """A text that was found: its row, from 0, its score, and the text."""
+    """A text that was found: its row, from 0, its score, the text, and its id and metadata."""
 
     row: int
     score: float
     text: str
+    id: str | None = None
+    metadata: Any = None
 
 
 class Index:
     """Texts with vectors of one model, searched exactly by cosine.
 
-    Not safe for use by several threads while one of them adds.
+    Not safe for use by several threads while one of them adds or removes.
 
     Attributes:
         model: Encodes what is added and what is asked.
         space_id: Of the vectors.
-        texts: The texts, by row.
+        prompt: Text that is put before each text; None until the first text is added, or if it is
+            not known.
     """
 
     def __init__(
@@ -58,13 +65,27 @@ class Index:
         self.model = model
         self._options = index_options(truncate_dim, precision)
         self.space_id = model.space_id_of(**self._options)
-        self.texts: Sequence[str] = []
-        self._blocks: list[NDArray[Any]] = [model.encode([], **self._options)]
-        self._saved: SavedIndex | None = None  # whose vectors are the first block
+        self.prompt: str | None = None
+        self._contents = Contents(model.encode([], **self._options))
 
     def __len__(self) -> int:
         """Return the number of texts."""
-        return len(self.texts)
+        return len(self._contents)
+
+    @property
+    def texts(self) -> Sequence[str]:
+        """The texts, by row."""
+        return self._contents.texts
+
+    @property
+    def ids(self) -> Sequence[str | None]:
+        """A string or None for each row."""
+        return self._contents.ids
+
+    @property
+    def metadata(self) -> Sequence[Any]:
+        """A JSON value for each row; None where none was given."""
+        return self._contents.metadata
 
     @property
     def vectors(self) -> NDArray[Any]:
@@ -73,29 +94,32 @@ class Index:
         Raises:
             SavedIndexError: They are of a saved index, whose file was cut since.
         """
-        if self._saved is not None:
-            self._saved.check_length()
-        if len(self._blocks) > 1:
-            self._blocks, self._saved = [np.concatenate(self._blocks)], None
-        return self._blocks[0]
+        return self._contents.vectors()
 
     def add(
         self,
         texts: str | Texts,
         *,
+        ids: str | Sequence[str | None] | None = None,
+        metadata: Any = None,
         errors: Errors | None = None,
         **options: Unpack[PromptOptions],
     ) -> None:
-        """Add texts, at best many at once.
+        """Add texts, at best many at once. If it raises, nothing was added.
 
         Args:
             texts: As for `SentenceTransformer.encode_document`.
-            errors: As there; rows keep their numbers, so that none may be skipped.
-            **options: For it, such as threads.
+            ids: A string for each text, or None for some; a string for a single text. No other text
+                of the index may have it.
+            metadata: A value that JSON can hold for each text; for a single text its value. They
+                are copied.
+            errors: As for `encode_document`; rows keep their numbers, so that none may be skipped.
+            **options: For it, such as threads. All texts have the prompt of the first ones.
 
         Raises:
-            TypeError: A row is not a string (strict).
-            ValueError: A row is missing (strict), or would be skipped.
+            TypeError: A row is not a string (strict), an id is none, or JSON cannot hold a value.
+            ValueError: A row is missing (strict), or would be skipped; an id is there already; or
+                the prompt is another one.
         """
         given = read_texts(texts, errors or self.model.errors)
         if given.skipped:
@@ -104,28 +128,73 @@ class Index:
                 f"{count + given.skipped} texts gave {count} vectors: errors is 'skip'."
             )
         rows = list(given.rows)
+        known = {} if ids is None else self._contents.table.rows()
+        new_ids = checked_ids(ids, given.single, len(rows), known)
+        new_metadata = checked_metadata(metadata, given.single, len(rows))
+        prompt = self._prompt_for(options.pop("prompt_name", None), options.get("prompt"))
+        options["prompt"] = prompt
         vectors = self.model.encode_document(rows, **self._options, **options)
-        self._blocks.append(vectors)
-        if not isinstance(self.texts, list):  # lines of a saved index
-            self.texts = list(self.texts)
-        self.texts.extend(rows)
+        if not len(self):
+            self.prompt = prompt
+        self._contents.extend(rows, new_ids, new_metadata, vectors)
+
+    def _prompt_for(self, name: str | None, prompt: str | None) -> str:
+        """Return the prompt for texts that are added: the index's one, unless another is given."""
+        if name is None and prompt is None:
+            return self.model.document_prompt if self.prompt is None else self.prompt
+        wanted = self.model.plan(prompt_name=name, prompt=prompt).prompt
+        if len(self) and self.prompt not in (None, wanted):
+            raise ValueError(
+                f"the prompt is {wanted!r}, and the texts of this index have {self.prompt!r}."
+            )
+        return wanted
+
+    def remove(self, ids: str | Collection[str]) -> None:
+        """Remove texts; those behind them move up. If it raises, nothing was removed.
+
+        Args:
+            ids: An id, or several.
+
+        Raises:
+            ValueError: One is not there.
+        """
+        rows = self._contents.table.find([ids] if isinstance(ids, str) else ids)
+        if rows:
+            self._contents.remove(rows)
 
     @overload
     def search(  # type: ignore[overload-overlap]
-        self, queries: str, k: int = 10, *, threads: int | None = None
+        self,
+        queries: str,
+        k: int = 10,
+        *,
+        filter: Filter | None = None,
+        threads: int | None = None,
     ) -> list[Hit]: ...
     @overload
     def search(
-        self, queries: Texts, k: int = 10, *, threads: int | None = None
+        self,
+        queries: Texts,
+        k: int = 10,
+        *,
+        filter: Filter | None = None,
+        threads: int | None = None,
     ) -> list[list[Hit]]: ...
     def search(
-        self, queries: str | Texts, k: int = 10, *, threads: int | None = None
+        self,
+        queries: str | Texts,
+        k: int = 10,
+        *,
+        filter: Filter | None = None,
+        threads: int | None = None,
     ) -> list[Hit] | list[list[Hit]]:
         """Find the texts that are most like a query.
 
         Args:
-            queries: A query, or several.
+            queries: A query, or several, which are encoded and searched together.
             k: How many texts to find.
+            filter: Search among some texts only: those whose metadata a function accepts (it gets
+                None where there is none), or those whose ids are in a set. Unknown ids are ignored.
             threads: The most threads to use.
 
         Returns:
@@ -134,40 +203,48 @@ class Index:
         """
         asked = self.model.encode_query(queries, threads=threads, **self._options)
         if isinstance(queries, str):
-            return self.search_vectors(asked[None], k, threads=threads)[0]
-        return self.search_vectors(asked, k, threads=threads)
+            return self.search_vectors(asked[None], k, filter=filter, threads=threads)[0]
+        return self.search_vectors(asked, k, filter=filter, threads=threads)
 
     def search_vectors(
-        self, queries: NDArray[Any], k: int = 10, *, threads: int | None = None
+        self,
+        queries: NDArray[Any],
+        k: int = 10,
+        *,
+        filter: Filter | None = None,
+        threads: int | None = None,
     ) -> list[list[Hit]]:
         """Find the texts whose vectors are most like those of queries, (n, columns)."""
-        found = top_k(
+        found = top_k_of_blocks(
             queries,
-            self.vectors,
+            self._contents.blocks(),
+            rows_of_filter(filter, self.metadata, self._contents.table),
             k,
             metric=metric_for(self._options),
             precision=self._options["precision"],
             threads=threads,
         )
         return [
-            [Hit(row, score, self.texts[row]) for row, score in zip(rows, scores, strict=True)]
+            [self._hit(row, score) for row, score in zip(rows, scores, strict=True)]
             for rows, scores in zip(found.indices.tolist(), found.scores.tolist(), strict=True)
         ]
+
+    def _hit(self, row: int, score: float) -> Hit:
+        return Hit(row, score, self.texts[row], self.ids[row], self.metadata[row])
 
     def save(self, folder: str | Path) -> None:
         """Write a folder, or replace the index there, also the one that this was loaded from.
 
         Who loads it at the same time gets the old index or the new one, whole, and so it is after a
-        crash at any moment.
+        crash at any moment. If the folder holds what this was loaded from or saved to last, only
+        the texts that were added since are written, behind the others.
 
         Raises:
             FileExistsError: The folder exists and is no index.
             BlockingIOError: Another process is writing there.
             OSError: It cannot be written.
         """
-        vectors = self.vectors
-        with new_index(folder, self.space_id, self._options, vectors) as writer:
-            writer.append(self.texts, vectors)
+        self._contents.save(folder, self.space_id, self._options, self.prompt)
 
     @classmethod
     def load(cls, folder: str | Path, model: SentenceTransformer, *, mmap: bool = True) -> Index:
@@ -177,8 +254,8 @@ class Index:
             folder: What `save` or `bge-micro index` wrote.
             model: The model that made it.
             mmap: Leave vectors and texts on the disk and map them, so that they are read where they
-                are used. A save never changes a file that is mapped. But if something else cuts
-                one, the next search raises an error, and a search that is running ends with
+                are used. A save never changes bytes that are mapped. But if something else cuts
+                a file, the next search raises an error, and a search that is running ends with
                 SIGBUS; with False all is read into memory.
 
         Raises:
@@ -189,88 +266,6 @@ class Index:
         saved = open_index_of(model, folder, mmap=mmap)
         made_with = saved.options
         index = cls(model, truncate_dim=made_with["truncate_dim"], precision=made_with["precision"])
-        index.texts, index._blocks, index._saved = saved.texts, [saved.vectors], saved
+        index.prompt = saved.prompt
+        index._contents = Contents(saved.vectors, saved)
         return index
-
-
-def open_index_of(
-    model: SentenceTransformer, folder: str | Path, *, mmap: bool = True
-) -> SavedIndex:
-    """Open a saved index that a model made; raises like `Index.load`."""
-    saved = open_index(folder, mmap=mmap)
-    check_space(folder, saved.space_id, model.space_id_of(**saved.options))
-    none = model.encode([], **saved.options)
-    if saved.vectors.shape[1] != none.shape[1]:
-        raise SavedIndexError(
-            f"{folder}: the vectors have {saved.vectors.shape[1]} columns, expected "
-            f"{none.shape[1]}; the index is damaged: restore the folder from a copy, or make it "
-            "anew."
-        )
-    return saved
-
-
-def index_options(truncate_dim: int | None, precision: str) -> dict[str, Any]:
-    """Return the options of `encode` for the vectors of an index: floats are of unit length."""
-    return {
-        "normalize_embeddings": precision == "float32",
-        "truncate_dim": truncate_dim,
-        "precision": precision,
-    }
-
-
-def metric_for(options: dict[str, Any]) -> str:
-    """Return what gives the cosine of vectors made with options of `encode`.
-
-    Of floats of unit length that is the dot product, which takes one pass over memory.
-    """
-    is_unit = options["normalize_embeddings"] and options["precision"] == "float32"
-    return "dot" if is_unit else "cosine"
-
-
-# What space ids say of the weights that `bge-micro convert --official` gives, which were bundled
-# before 0.1.0.
-OFFICIAL_WEIGHTS = "3ed31b7a8226d74a"
-
-
-def check_space(name: str | Path, found: str, expected: str) -> None:
-    """Raise a ValueError if vectors are of another space than the model's."""
-    if found == expected:
-        return
-    theirs, ours = _fields(found), _fields(expected)
-    differing = [
-        f"{key} is {theirs.get(key)} there and {value} here"
-        for key, value in ours.items()
-        if theirs.get(key) != value
-    ]
-    if theirs.get("weights") == OFFICIAL_WEIGHTS != ours["weights"]:
-        raise ValueError(
-            f"{name}: the vectors were made by the model of bge-micro before 0.1.0, the official "
-            "8-bit export, and this model has other weights. Make the vectors anew; or load the "
-            "export, which `bge-micro convert --official` turns into a folder."
-        )
-    raise ValueError(
-        f"{name}: the vectors are not of this model: {'; '.join(differing)}. Use the model and "
-        "options that made them, or make them anew."
-    )
-
-
-def options_of(space_id: str) -> dict[str, Any]:
-    """Return the options with which `encode` makes vectors of a space.
-
-    Raises:
-        ValueError: The id does not say.
-    """
-    fields = _fields(space_id)
-    try:
-        return {
-            "normalize_embeddings": fields["normalize"] == "true",
-            "truncate_dim": int(fields["dimensions"]),
-            "precision": fields["precision"],
-        }
-    except KeyError as error:
-        raise ValueError(f"the space id {space_id!r} does not say its {error}.") from None
-
-
-def _fields(space_id: str) -> dict[str, str]:
-    parts = (part.partition("=") for part in space_id.split(";"))
-    return {name: value for name, _, value in parts}

@@ -13,9 +13,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bge_micro.plan import DTYPES
-from bge_micro.search.saved.facts import Facts, SavedIndexError, damaged, read_facts
+from bge_micro.search.saved.facts import INDEX_FILE, Facts, SavedIndexError, damaged
+from bge_micro.search.saved.fields import read_facts
+from bge_micro.search.saved.json_lines import JsonLines
 from bge_micro.search.saved.stored_file import StoredFile, open_stored
-from bge_micro.search.saved.text_lines import TextLines
 
 # Each time another process must have saved between two system calls of ours.
 _MOST_TRIES = 100
@@ -30,23 +31,44 @@ _HEADER = re.compile(
 
 
 class SavedIndex:
-    """A saved index: its vectors and texts stay on the disk, or are read.
+    """A saved index: its data stay on the disk, or are read.
 
     Attributes:
-        space_id: Of the vectors.
-        options: Of `encode`, with which they were made.
-        texts: The texts, by row, decoded when asked for.
+        facts: What index.json says.
+        texts: The texts, by row; they, ids and metadata are decoded when asked for.
+        ids: A string or None for each row; None if no row has one.
+        metadata: A JSON value for each row; None if no row has one.
     """
 
     def __init__(
-        self, facts: Facts, vectors: NDArray[Any], stored: StoredFile, texts: Sequence[str]
+        self,
+        facts: Facts,
+        vectors: NDArray[Any],
+        stored: StoredFile,
+        lines: dict[str, Sequence[Any]],
     ) -> None:
         """Take what `open_index` has found."""
-        self.space_id = facts.space_id
-        self.options = facts.options
-        self.texts = texts
+        self.facts = facts
+        self.texts: Sequence[str] = lines["texts"]
+        self.ids: Sequence[str | None] | None = lines.get("ids")
+        self.metadata: Sequence[Any] | None = lines.get("metadata")
         self._vectors = vectors
         self._stored = stored
+
+    @property
+    def space_id(self) -> str:
+        """The name of the vectors' space."""
+        return self.facts.space_id
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """The options of `encode` with which the vectors were made."""
+        return self.facts.options
+
+    @property
+    def prompt(self) -> str | None:
+        """The text that was put before each text; None if that is not known."""
+        return self.facts.prompt
 
     @property
     def vectors(self) -> NDArray[Any]:
@@ -63,46 +85,61 @@ class SavedIndex:
         self._stored.content()
 
 
-def open_index(folder: str | Path, *, mmap: bool = True) -> SavedIndex:
+def open_index(folder: str | Path, *, mmap: bool = True, name: str = INDEX_FILE) -> SavedIndex:
     """Open a saved index; while another process saves one there, the old or the new one.
 
     Args:
         folder: Where it is.
-        mmap: Map vectors and texts instead of reading them. If another process cuts a mapped file
+        mmap: Map its files instead of reading them. If another process cuts a mapped file
             short, the next use of it raises an error; but in the middle of a search the operating
             system ends this process with SIGBUS. A save never cuts a file.
+        name: index.json, or unfinished.json for the rows of a run that was interrupted.
 
     Raises:
         FileNotFoundError: There is none.
         SavedIndexError: It is damaged, or of another version's format.
     """
     folder = Path(folder)
-    facts = read_facts(folder)
+    facts = read_facts(folder, name)
+    refused = False
     for _ in range(_MOST_TRIES):
         try:
             return _open(folder, facts, mmap)
+        except SavedIndexError:
+            if refused:
+                raise
+            refused = True  # a writer that appends may be changing the vectors' header just now
+            continue
         except OSError as error:
             if error.errno not in (errno.ENOENT, errno.ESTALE):
                 raise
             missing = Path(error.filename or folder)
-        before, facts = facts, read_facts(folder)
+        before, facts = facts, read_facts(folder, name)
         if facts == before:
-            raise damaged(missing, "is missing, expected what index.json names")
+            raise damaged(missing, f"is missing, expected what {name} names")
     raise SavedIndexError(f"{folder}: is saved again and again while it is opened; try later.")
 
 
 def _open(folder: Path, facts: Facts, map_files: bool) -> SavedIndex:
     vectors, stored = _open_vectors(folder, facts, map_files)
-    path, size = folder / facts.texts.name, facts.texts.size
+    lines: dict[str, Sequence[Any]] = {
+        kind: _open_lines(kind, folder, facts, map_files)
+        for kind in facts.files
+        if kind != "vectors"
+    }
+    return SavedIndex(facts, vectors, stored, lines)
+
+
+def _open_lines(kind: str, folder: Path, facts: Facts, map_file: bool) -> JsonLines:
+    path, size = folder / facts.files[kind].name, facts.files[kind].size
     with open_stored(path) as file:
         if size is None:
             size = file.seek(0, os.SEEK_END)
-        texts = TextLines(StoredFile(path, file, size, map_file=map_files), file, facts.rows)
-    return SavedIndex(facts, vectors, stored, texts)
+        return JsonLines(kind, StoredFile(path, file, size, map_file=map_file), file, facts.rows)
 
 
 def _open_vectors(folder: Path, facts: Facts, map_file: bool) -> tuple[NDArray[Any], StoredFile]:
-    path, stated = folder / facts.vectors.name, facts.vectors.size
+    path, stated = folder / facts.files["vectors"].name, facts.files["vectors"].size
     dtype = DTYPES[facts.options["precision"]]
     with open_stored(path) as file:
         count, columns = _read_header(path, file.read(_HEADER_BYTES), dtype)

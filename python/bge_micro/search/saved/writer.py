@@ -1,73 +1,155 @@
-"""Write a saved index, new or over an old one, safely with readers and at any kill."""
+"""Write a saved index, new or behind the rows of one, safely with readers and at any kill."""
 
 from __future__ import annotations
 
 import json
-import os
-import secrets
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import IO, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from bge_micro.atomic import (
-    atomic_file,
-    copy_access,
-    create_file,
-    find_own,
-    followed,
-    naming,
-    sync_folder,
+from bge_micro.search.saved.data_files import DataFiles
+from bge_micro.search.saved.facts import INDEX_FILE, UNFINISHED_FILE, Facts
+from bge_micro.search.saved.folder import (
+    facts_of,
+    locked,
+    refuse_what_is_no_index,
+    remove,
+    remove_leftovers,
+    remove_unnamed,
+    write_facts,
 )
-from bge_micro.search.saved.facts import (
-    DATA_FILE,
-    INDEX_FILE,
-    LOCK_FILE,
-    DataFile,
-    Facts,
-    SavedIndexError,
-    read_facts,
-)
-from bge_micro.search.saved.lock import busy, writer_lock
+from bge_micro.search.saved.lock import writer_lock
 from bge_micro.vector_files import FORMATS, Block, Layout
+
+CHECKPOINT_SECONDS = 2.0
+
+# Lines of a column that begins late which are written together.
+_LINES = 1 << 16
+
+
+class IndexChangedError(Exception):
+    """The folder holds another index than the one to append to, or none."""
 
 
 class IndexWriter:
     """Appends to the files of an index.
 
     Attributes:
-        rows: Rows written so far.
+        rows: Rows written so far, with those of the index that is appended to.
+        kept: How many of them a later run can use if this one is interrupted.
+        facts: What index.json says when the body of the `with` statement is done.
     """
 
-    def __init__(self, vectors: IO[bytes], texts: IO[bytes], layout: Layout) -> None:
-        """Take the open files."""
-        self._npy = FORMATS["npy"](layout)
-        self._vectors, self._texts = vectors, texts
-        self.rows = 0
-        self._npy.begin(vectors)
+    def __init__(self, folder: Path, files: DataFiles, facts: Facts, like: NDArray[Any]) -> None:
+        """Open the files.
 
-    def append(self, texts: Sequence[str], vectors: NDArray[Any]) -> None:
-        """Write texts and their vectors."""
+        Args:
+            folder: The folder.
+            files: The data files.
+            facts: What index.json says before anything is written: no rows, or those of the index
+                that is appended to.
+            like: An array of the vectors' dtype and columns.
+        """
+        self.rows = facts.rows
+        self.kept = 0
+        self.facts = facts
+        self._folder = folder
+        self._files = files
+        self._npy = FORMATS["npy"](Layout(like.dtype, like.shape[1], facts.space_id))
+        self._vectors = files.open("vectors")
+        if not self._vectors.tell():
+            self._npy.begin(self._vectors)
+        self._lines = {"texts": files.open("texts")}
+        for kind in ("ids", "metadata"):
+            if kind in facts.files:
+                self._lines[kind] = files.open(kind)
+        unfinished = facts_of(folder, UNFINISHED_FILE)
+        self._earlier = unfinished.rows if unfinished else 0
+        self._noted = time.monotonic()
+
+    def append(
+        self,
+        texts: Sequence[str],
+        vectors: NDArray[Any],
+        ids: Sequence[str | None] | None = None,
+        metadata: Sequence[Any] | None = None,
+    ) -> None:
+        """Write rows.
+
+        Args:
+            texts: The texts.
+            vectors: Their vectors, (rows, columns).
+            ids: Their ids, which are not checked; None if none has one.
+            metadata: Values that JSON can hold; None if none has one.
+        """
         self._npy.append(self._vectors, Block((), (), np.ascontiguousarray(vectors)))
-        for text in texts:
-            self._texts.write(json.dumps(text).encode("ascii") + b"\n")
-        self.rows += len(vectors)
+        self._append_lines("texts", texts)
+        for kind, values in (("ids", ids), ("metadata", metadata)):
+            if values is None or all(value is None for value in values):
+                values = [None] * len(texts) if kind in self._lines else []
+            self._append_lines(kind, values)
+        self.rows += len(texts)
 
-    def finish(self) -> None:
-        """Write the number of rows."""
+    def _append_lines(self, kind: str, values: Sequence[Any]) -> None:
+        if not len(values):
+            return
+        if kind not in self._lines:
+            self._lines[kind] = self._begin(kind)
+        write = self._lines[kind].write
+        for value in values:
+            write(json.dumps(value, allow_nan=False).encode("ascii") + b"\n")
+
+    def _begin(self, kind: str) -> IO[bytes]:
+        """Open a file of which no row before had a value."""
+        file = self._files.open(kind)
+        for row in range(0, self.rows, _LINES):
+            file.write(b"null\n" * min(_LINES, self.rows - row))
+        return file
+
+    def sync(self) -> Facts:
+        """Bring all rows to the disk; return what index.json has to say of them."""
+        end = self._vectors.tell()
+        self._files.sync()  # the header counts no rows that are not there
         self._npy.finish(self._vectors, self.rows)
+        self._vectors.seek(end)
+        self.facts = replace(self.facts, rows=self.rows, files=self._files.sync())
+        return self.facts
+
+    def checkpoint(self) -> None:
+        """Have a later run find these rows if this one is interrupted: every two seconds.
+
+        Rows of an earlier run that was interrupted are kept until there are as many new ones.
+        """
+        if time.monotonic() - self._noted >= CHECKPOINT_SECONDS and self.rows >= self._earlier:
+            self.keep()
+
+    def keep(self) -> None:
+        """Have a later run find these rows, now."""
+        write_facts(self._folder, self.sync(), UNFINISHED_FILE)
+        self.kept = self.rows
+        self._noted = time.monotonic()
 
 
 @contextmanager
 def new_index(
-    folder: str | Path, space_id: str, options: dict[str, Any], like: NDArray[Any]
+    folder: str | Path,
+    space_id: str,
+    options: dict[str, Any],
+    like: NDArray[Any],
+    *,
+    prompt: str | None = None,
+    resume: bool = False,
 ) -> Iterator[IndexWriter]:
     """Give a writer; when the body is done the folder holds the new index.
 
-    Until then, and if the body fails, it holds the old one, or does not appear as an index.
+    Until then, and if the body fails, it holds the old one, or does not appear as an index. Rows
+    that `IndexWriter.checkpoint` has noted are kept if the body fails.
 
     Args:
         folder: The folder, made if need be; a link to one stays a link. An index that is there is
@@ -75,130 +157,78 @@ def new_index(
         space_id: Of the vectors.
         options: Of encode, with which queries are to be encoded too.
         like: An array of the vectors' dtype and columns.
+        prompt: Text that is put before each text; None if that is not known.
+        resume: Whether rows of an interrupted run are kept until this one has as many.
 
     Raises:
         FileExistsError: Something else is there.
         BlockingIOError: Another process is writing there.
     """
     target = Path(folder)
-    _refuse_what_is_no_index(target)
-    with _locked(target) as alone:
-        old = _facts_of(target)
+    refuse_what_is_no_index(target)
+    with locked(target) as alone:
+        old = facts_of(target)
         if alone:
-            _remove_leftovers(target, old)
-        token = secrets.token_hex(8)
-        paths = [target / f"vectors-{token}.npy", target / f"texts-{token}.jsonl"]
-        old_paths = [target / name for name in old.file_names] if old else []
-        try:
-            with (
-                _new_file(paths[0], *old_paths[:1]) as vectors,
-                _new_file(paths[1], *old_paths[1:]) as texts,
-            ):
-                writer = IndexWriter(vectors, texts, Layout(like.dtype, like.shape[1], space_id))
-                yield writer
-                writer.finish()
-            files = [DataFile(path.name, path.stat().st_size) for path in paths]
-            sync_folder(target)  # their names are on the disk before index.json names them
-            with atomic_file(target / INDEX_FILE) as file:
-                file.write(Facts(space_id, options, writer.rows, *files).to_json())
-        finally:
-            _remove_unnamed(target, paths, old_paths)
-
-
-def _refuse_what_is_no_index(folder: Path) -> None:
-    """Raise FileExistsError if the folder exists and no save made it."""
-    try:
-        names = set(os.listdir(folder))
-    except FileNotFoundError:
-        return
-    except NotADirectoryError:
-        raise _no_index(folder) from None
-    ours = {name for name in names if _is_ours(name)}
-    # Without index.json it may be empty, of a killed first writer, or of one that is at work.
-    is_index = bool(ours) if INDEX_FILE in names else names == ours
-    if not is_index and _facts_of(folder) is None:
-        raise _no_index(folder)
-
-
-def _no_index(folder: Path) -> FileExistsError:
-    return FileExistsError(f"{folder}: exists and is no index; remove it or take another name.")
-
-
-def _is_ours(name: str) -> bool:
-    partial = name.startswith(f".{INDEX_FILE}.")
-    return partial or name == LOCK_FILE or DATA_FILE.fullmatch(name) is not None
+            if not resume:
+                remove(target / UNFINISHED_FILE)
+            remove_leftovers(target)
+        facts = Facts(space_id, options, prompt, 0, {})
+        with _written(target, DataFiles(target, old), facts, like, old) as writer:
+            yield writer
 
 
 @contextmanager
-def _locked(folder: Path) -> Iterator[bool]:
-    """Lock the folder, made if need be; remove it again if it was made and the body fails.
+def append_index(folder: str | Path, expected: Facts, like: NDArray[Any]) -> Iterator[IndexWriter]:
+    """Give a writer that appends to an index; when the body is done the folder holds all rows.
 
-    Yields:
-        As `writer_lock`.
+    Until then, and if the body fails, it holds the rows that it held.
+
+    Args:
+        folder: The folder.
+        expected: What its index.json must say.
+        like: An array of the vectors' dtype and columns.
+
+    Raises:
+        IndexChangedError: It says something else, or there is none.
+        BlockingIOError: Another process is writing there.
     """
-    place = followed(folder)  # a link may point to where nothing is yet
-    made = [path for path in (place, *place.parents) if not path.exists()]
-    try:
-        place.mkdir(parents=True, exist_ok=True)
-    except FileExistsError:  # which a writer that failed has removed since
-        raise busy(folder) from None
-    with writer_lock(folder) as alone:
-        try:
-            yield alone
-        except BaseException:
-            if made and not (folder / INDEX_FILE).exists():
-                with suppress(OSError):  # the lock's file goes while the lock is held
-                    (folder / LOCK_FILE).unlink()
-                    place.rmdir()
-            raise
-        for path in made:
-            sync_folder(path.parent)
+    target = Path(folder)
+    if facts_of(target) != expected:
+        raise IndexChangedError
+    with writer_lock(target) as alone:
+        if facts_of(target) != expected:
+            raise IndexChangedError
+        if alone:
+            remove_leftovers(target)
+        # Without a lock two writers could write to the same file.
+        files = DataFiles(target, expected, base=expected, in_place=alone)
+        with _written(target, files, expected, like, expected) as writer:
+            yield writer
 
 
 @contextmanager
-def _new_file(path: Path, old: Path | None = None) -> Iterator[IO[bytes]]:
-    """Give a new file with the permissions of an old one; bring it to the disk after the body."""
-    like = old or path
-    with create_file(path, like, shown=path) as file:
-        yield file
-        with naming(path):
-            file.flush()
-            copy_access(file.fileno(), like)
-            os.fsync(file.fileno())
-
-
-def _facts_of(folder: Path) -> Facts | None:
-    """Return what index.json says; None if it is missing or damaged."""
+def _written(
+    folder: Path, files: DataFiles, facts: Facts, like: NDArray[Any], old: Facts | None
+) -> Iterator[IndexWriter]:
+    """Give a writer; after the body replace index.json and remove what it does not name."""
+    unfinished = facts_of(folder, UNFINISHED_FILE)
+    replaced = [folder / name for each in (old, unfinished) if each for name in each.file_names]
+    writer = None
     try:
-        return read_facts(folder)
-    except (FileNotFoundError, SavedIndexError):
-        return None
-
-
-def _remove_leftovers(folder: Path, facts: Facts | None) -> None:
-    """Remove what killed writers have left: the caller holds the lock, so none of them lives.
-
-    A reader that has read an older index.json finds its files missing then, and reads it again.
-    """
-    if facts is None and (folder / INDEX_FILE).exists():  # of a newer format, or to be repaired
-        return
-    named = facts.file_names if facts else ()
-    found = [path for path in folder.iterdir() if DATA_FILE.fullmatch(path.name)]
-    _remove([path for path in found if path.name not in named] + find_own(folder / INDEX_FILE))
-
-
-def _remove_unnamed(folder: Path, new: list[Path], old: list[Path]) -> None:
-    """Remove the new files or the old ones: those that index.json does not name.
-
-    A failure may come after index.json was replaced: its content decides.
-    """
-    with suppress(OSError):
-        facts = _facts_of(folder)
-        named = facts.file_names if facts else ()
-        _remove([path for path in [*new, *(old if facts else ())] if path.name not in named])
-
-
-def _remove(paths: list[Path]) -> None:
-    for path in paths:
-        with suppress(OSError):  # on Windows it may be mapped still: the next save removes it
-            path.unlink(missing_ok=True)
+        writer = IndexWriter(folder, files, facts, like)
+        yield writer
+        write_facts(folder, writer.sync(), INDEX_FILE)
+        if writer.kept or unfinished:
+            remove(folder / UNFINISHED_FILE)
+    except BaseException:
+        if writer and writer.kept:
+            with suppress(OSError, ValueError):  # a full disk: then an earlier checkpoint counts
+                writer.keep()
+        raise
+    finally:
+        files.close()
+        with suppress(OSError):
+            # A failure may come after index.json was replaced: its content decides. If it can not
+            # be read, what it names is not known.
+            known = facts_of(folder) or not (folder / INDEX_FILE).exists()
+            remove_unnamed(folder, [*files.created, *(replaced if known else ())])
