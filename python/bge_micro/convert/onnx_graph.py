@@ -19,6 +19,10 @@ if TYPE_CHECKING:
 _ONE_INPUT = ("Reshape", "Expand", "Unsqueeze", "Squeeze", "Transpose", "Slice", "Cast")
 # Operations that keep the numbers of a constant input.
 _PASSING = ("Identity", "Cast", "Unsqueeze", "Squeeze", "Reshape", "Flatten")
+# Operations on constants that are computed here.
+_FOLDED = {"Mul": np.multiply, "Add": np.add, "Sub": np.subtract}
+# FLOAT, FLOAT16 and DOUBLE in ONNX.
+_FLOAT_TYPES = (1, 10, 11)
 
 
 @dataclass
@@ -95,7 +99,15 @@ class OnnxGraph:
         if node.op_type == "Constant":
             return self._constant_of(node, name)
         if node.op_type in _PASSING:
-            return self.constant(node.input[0])
+            array = self.constant(node.input[0])
+            # Weights may be stored as integers and made floats by the graph itself.
+            to_float = node.op_type == "Cast" and attribute(node, "to") in _FLOAT_TYPES
+            if array is None or array.dtype.kind not in "iu" or not to_float:
+                return array
+            return array.astype(np.float32)
+        if node.op_type in _FOLDED:
+            first, second = (self.constant(name) for name in node.input)
+            return None if first is None or second is None else _FOLDED[node.op_type](first, second)
         if node.op_type == "Transpose":
             array = self.constant(node.input[0])
             axes = attribute(node, "perm")

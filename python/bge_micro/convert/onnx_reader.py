@@ -9,19 +9,19 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from bge_micro.checkpoint.config import EncoderConfig, parse_config
 from bge_micro.checkpoint.tensors import WORDS, check_arrays
-from bge_micro.convert.onnx_graph import OnnxGraph, Origin, attribute
-from bge_micro.convert.onnx_heads import head_size
+from bge_micro.convert.onnx_activation import is_gelu
+from bge_micro.convert.onnx_attention import read_attention
+from bge_micro.convert.onnx_graph import OnnxGraph, Origin
 from bge_micro.convert.onnx_model import OnnxModel, Quantised
 from bge_micro.convert.onnx_outputs import read_outputs
 from bge_micro.convert.onnx_parts import (
-    INTEGER_PRODUCTS,
     LinearPart,
     NormPart,
     Weights,
@@ -31,14 +31,8 @@ from bge_micro.convert.onnx_parts import (
     floats,
 )
 
-if TYPE_CHECKING:
-    from onnx import NodeProto
-
 _MOVING = {"Add", "Cast", "Identity", "Dropout", "DynamicQuantizeLinear"}
 _GELU = {*_MOVING, "Mul", "Div", "Erf", "Gelu", "BiasGelu"}
-_PRODUCTS = ("MatMul", "FusedMatMul", *INTEGER_PRODUCTS)
-_FUSED_ATTENTION = ("MultiHeadAttention", "Attention")
-_SHAPING = {"Reshape", "Transpose", "Unsqueeze", "Squeeze", "Concat", "Mul", "Div", *_MOVING}
 
 
 def read_onnx(path: Path) -> OnnxModel:
@@ -132,62 +126,26 @@ class _Reader:
                 f"{name} does not end in GELU (erf), but in {sorted(origin.ops)}"
             )
         self._expect(origin, origin.stops & {*linears[0].outputs}, _GELU, name)
+        if not is_gelu(self.graph, value, *origin.stops):
+            raise self.graph.error(f"{name} ends in another activation than GELU (erf)")
         return linears[0]
 
     def _read_attention(self, name: str, value: str, before: NormPart) -> None:
-        origin = self._origin(value)
-        fused = [self.linear_of[s] for s in origin.stops if s in self.linear_of]
-        if len(fused) == 1 and fused[0].heads:
-            (part,) = fused
-            self.heads.add(part.heads or 0)
-            third = len(part.bias) // 3
-            for index, kind in enumerate(("query", "key", "value")):
+        part = read_attention(self.graph, self.linear_of, self.stops, value, name)
+        self.heads.add(part.heads)
+        kinds = ("query", "key", "value")
+        if len(part.linears) == 1:
+            (fused,) = part.linears
+            third = len(fused.bias) // 3
+            for index, kind in enumerate(kinds):
                 rows = slice(index * third, index * third + third)
-                self._take(
-                    f"{name}.{kind}", part.weights.rows(rows.start, rows.stop), part.bias[rows]
-                )
-            self._expect(self._origin(part.input), {before.output}, _MOVING, name)
+                weights = fused.weights.rows(rows.start, rows.stop)
+                self._take(f"{name}.{kind}", weights, fused.bias[rows])
+            self._expect(self._origin(fused.input), {before.output}, _MOVING, name)
             return
-        for kind, linear in zip(
-            ("query", "key", "value"), self._attention_inputs(name, value), strict=True
-        ):
+        for kind, linear in zip(kinds, part.linears, strict=True):
             self._expect(self._origin(linear.input), {before.output}, _MOVING, f"{name}.{kind}")
             self._take(f"{name}.{kind}", linear.weights, linear.bias)
-
-    def _attention_inputs(self, name: str, value: str) -> list[LinearPart]:
-        """Return query, key and value of attention in single steps, or fused up to them."""
-        context = self._product(value, name)
-        if context.op_type in _FUSED_ATTENTION:
-            self.heads.add(_number(context, "num_heads") or _number(context, "q_num_heads"))
-            return [self._one_linear(operand, name) for operand in context.input[:3]]
-        probabilities = self._origin(context.input[0], self._is_product)
-        if "Softmax" not in probabilities.ops or probabilities.tables:
-            raise self.graph.error(f"{name} is not a plain softmax of scores")
-        scores = self._product(context.input[0], name)
-        query, key = (self._one_linear(operand, name) for operand in scores.input[:2])
-        self.heads.add(len(query.bias) // head_size(self.graph, name, scores, query))
-        return [query, key, self._one_linear(context.input[1], name)]
-
-    def _product(self, value: str, name: str) -> NodeProto:
-        """Return the nearest product of two computed values that a value is made from."""
-        origin = self._origin(value, self._is_product)
-        nodes = [self.graph.producer(stop) for stop in origin.stops]
-        if len(nodes) != 1 or nodes[0] is None or not self._is_product(nodes[0]):
-            raise self.graph.error(f"{name} is not made of one product, but of {len(nodes)} values")
-        return nodes[0]
-
-    def _is_product(self, node: NodeProto) -> bool:
-        if node.output[0] in self.stops or node.op_type not in (*_PRODUCTS, *_FUSED_ATTENTION):
-            return False
-        return node.op_type in _FUSED_ATTENTION or self.graph.constant(node.input[1]) is None
-
-    def _one_linear(self, value: str, name: str) -> LinearPart:
-        origin = self._origin(value)
-        linears = [self.linear_of[s] for s in origin.stops if s in self.linear_of]
-        if len(linears) != 1:
-            raise self.graph.error(f"{name} reads {len(origin.stops)} values where one is expected")
-        self._expect(origin, {*origin.stops}, _SHAPING, name)
-        return linears[0]
 
     def _read_embeddings(self, norm: NormPart) -> None:
         node = self.graph.producer(norm.output)
@@ -217,24 +175,27 @@ class _Reader:
     def _tables(self, norm: NormPart) -> list[_Table]:
         """Return the tables of which rows are gathered for the embeddings."""
         tables: list[_Table] = []
-        todo = list(norm.inputs)
+        todo = [(name, "", "") for name in norm.inputs]  # a value, its scale and zero point
         while todo:
-            name = todo.pop()
+            name, scale, zero = todo.pop()
             node = self.graph.producer(name)
-            if node is None or node.op_type not in ("Add", "Gather", "Cast", "DequantizeLinear"):
-                kind = "nothing" if node is None else node.op_type
-                raise self.graph.error(f"the embeddings are made by {kind}")
-            if node.op_type == "Gather":
-                users = self.graph.consumers(name)
-                quantised = users and users[0].op_type == "DequantizeLinear"
+            kind = "nothing" if node is None else node.op_type
+            if node is not None and kind == "Gather":
                 index = self.graph.origin(node.input[1], set())
                 if "CumSum" in index.ops:
                     raise self.graph.error("positions are counted from the ids, as in RoBERTa")
-                scale, zero = [*users[0].input[1:], ""][:2] if quantised else ("", "")
-                of_ids = "input_ids" in index.inputs
-                tables.append(_Table(node.input[0], scale, zero, of_ids))
+                tables.append(_Table(node.input[0], scale, zero, "input_ids" in index.inputs))
+            elif node is not None and kind == "DequantizeLinear" and not scale:
+                todo.append((node.input[0], *[*node.input[1:], ""][:2]))
+            elif node is not None and kind == "Mul" and not scale:  # dequantised by hand
+                stored = [each for each in node.input if self.graph.constant(each) is not None]
+                if len(stored) != 1:
+                    raise self.graph.error("the embeddings are made by Mul")
+                todo += [(each, stored[0], "") for each in node.input if each != stored[0]]
+            elif node is not None and kind in ("Add", "Cast"):
+                todo += [(each, scale, zero) for each in node.input]
             else:
-                todo += node.input[:2] if node.op_type == "Add" else node.input[:1]
+                raise self.graph.error(f"the embeddings are made by {kind}")
         return tables
 
     def _take_table(self, name: str, table: _Table) -> None:
@@ -291,7 +252,3 @@ class _Reader:
             "layer_norm_eps": float(str(np.float32(epsilons.pop()))),
         }
         return parse_config(fields, str(self.graph.path))
-
-
-def _number(node: NodeProto, name: str) -> int:
-    return int(attribute(node, name) or 0)
