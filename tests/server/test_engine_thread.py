@@ -96,6 +96,23 @@ def test_what_came_meanwhile_runs_together(
     assert gate.batches == [1, 20]
 
 
+def test_a_loop_that_ends_before_its_answer_ends_no_thread(gate: Gate, plan: Plan) -> None:
+    with started(gate) as engine:
+
+        async def leave() -> None:
+            late = asyncio.create_task(engine.embed(["too late"], plan, truncate=False))
+            await gate.until_busy()
+            assert not late.done()
+
+        async def come() -> None:
+            answer = await engine.embed(["in time"], plan, truncate=False)
+            assert len(answer.vectors) == 1
+
+        asyncio.run(leave())  # cancels the task, and closes the loop
+        gate.open.set()
+        run(come)
+
+
 def test_plans_do_not_mix(gate: Gate, model: SentenceTransformer, plan: Plan) -> None:
     plans = [
         plan,

@@ -31,7 +31,7 @@ from bge_micro.server.jobs import Embedded, Job
 from bge_micro.server.limits import Limits
 from bge_micro.server.logs import place_of
 from bge_micro.server.tokens import IdReader
-from bge_micro.server.worker_thread import CallTimer
+from bge_micro.server.worker_thread import CallTimer, call_in
 
 # Tokens of a turn, for which, and for the one after, a short text may have to wait: 20 to 30 ms
 # each on two cores. More of them would hardly be faster together.
@@ -181,8 +181,7 @@ class EngineThread:
             finished = [job for job in jobs if job.error or not job.left]
             if finished:
                 self._forget(finished)
-                loop = finished[0].answer.get_loop()
-                loop.call_soon_threadsafe(_deliver, finished)
+                call_in(finished[0].answer.get_loop(), _deliver, finished)
 
     def _next_jobs(self) -> list[Job]:
         """Wait for work, and return all of it in the order of its turn; nothing means to end.

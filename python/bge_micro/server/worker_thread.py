@@ -35,6 +35,17 @@ class CallTimer:
         return start is not None and time.monotonic() - start > self._stuck_seconds
 
 
+def call_in(
+    loop: asyncio.AbstractEventLoop, function: Callable[..., object], *arguments: object
+) -> None:
+    """Call a function in an event loop of another thread; after the loop's end nothing waits."""
+    try:
+        loop.call_soon_threadsafe(function, *arguments)
+    except RuntimeError:
+        if not loop.is_closed():
+            raise
+
+
 class WorkerThread:
     """Runs functions one after another. Its methods are for the event loop."""
 
@@ -89,7 +100,7 @@ class WorkerThread:
                     result = function()
                 except BaseException as raised:  # a panic in Rust, for one, is no Exception
                     error = raised
-            future.get_loop().call_soon_threadsafe(_settle, future, result, error)
+            call_in(future.get_loop(), _settle, future, result, error)
 
 
 def _settle(future: asyncio.Future[Any], result: Any, error: BaseException | None) -> None:
