@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 import httpx
@@ -69,6 +70,40 @@ def running(
         server.should_exit = True
         thread.join(PATIENCE)
     assert not thread.is_alive()
+
+
+@contextmanager
+def behind_prefix(server: Running, prefix: str) -> Iterator[str]:
+    """Run a proxy that passes on what is below a prefix, without it; yield the prefix's URL."""
+
+    class Proxy(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            inside = self.path.startswith(prefix + "/")
+            path = self.path.removeprefix(prefix) if inside else "/outside"
+            body = self.rfile.read(int(self.headers.get("content-length", 0)))
+            kind = {"content-type": self.headers.get("content-type", "text/plain")}
+            answer = httpx.request(
+                self.command, server.url + path, content=body, headers=kind, trust_env=False
+            )
+            self.send_response(answer.status_code)
+            self.send_header("content-type", answer.headers["content-type"])
+            self.send_header("content-length", str(len(answer.content)))
+            self.end_headers()
+            self.wfile.write(answer.content)
+
+        do_POST = do_GET  # the names that http.server looks for
+
+        def log_message(self, *arguments: object) -> None:
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Proxy) as proxy:
+        thread = threading.Thread(target=proxy.serve_forever)
+        thread.start()
+        try:
+            yield f"http://127.0.0.1:{proxy.server_port}{prefix}"
+        finally:
+            proxy.shutdown()
+            thread.join(PATIENCE)
 
 
 @dataclass

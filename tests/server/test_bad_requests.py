@@ -114,6 +114,7 @@ def test_routes_and_methods(client: httpx.Client) -> None:
         ("POST", "/health", "GET, HEAD"),
         ("PUT", "/", "GET, HEAD, POST"),
         ("OPTIONS", "/embed", "POST"),
+        ("QUERY", "/embed", "POST"),
     ):
         answer = client.request(method, path)
         assert answer.status_code == 405

@@ -9,6 +9,7 @@ import shutil
 import subprocess
 from pathlib import Path
 from typing import Any
+from urllib.parse import urljoin
 
 import httpx
 import numpy as np
@@ -17,7 +18,7 @@ from huggingface_hub import InferenceClient
 
 from bge_micro import SentenceTransformer
 
-from .servers import Running, running
+from .servers import Running, behind_prefix, running
 
 PAGE = Path(__file__).resolve().parents[2] / "docs/how-to/clients.md"
 needs_page = pytest.mark.skipif(not PAGE.is_file(), reason="needs a checkout: reads its pages")
@@ -149,6 +150,18 @@ def test_paths_with_spare_slashes(server: Running, client: httpx.Client) -> None
         assert client.get(server.url + path).status_code == 404
     assert client.get("/v1/embeddings/").headers["Allow"] == "POST"
     assert client.post("/v1//nothing", json={}).json()["error"]["code"] is None
+
+
+def test_the_description_behind_a_prefix(server: Running) -> None:
+    """Its servers are relative, so its paths lead back to the server from wherever it is read."""
+    with behind_prefix(server, "/models/a") as url, httpx.Client(trust_env=False) as client:
+        where = f"{url}/openapi.json"
+        description = client.get(where).json()
+        (base,) = [urljoin(where, entry["url"]) for entry in description["servers"]]
+        for joined in (base, base.removesuffix("/")):  # both are in use
+            assert client.get(f"{joined}/info").json()["dimensions"] == 384
+            assert client.post(f"{joined}/embed", json={"inputs": "a"}).status_code == 200
+        assert client.get(f"{url}/../info").status_code == 404
 
 
 def test_routes_of_tei_for_other_models(client: httpx.Client) -> None:

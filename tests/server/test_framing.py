@@ -215,7 +215,7 @@ def test_a_broken_body_is_refused_once(server: Running, body: bytes) -> None:
         statuses = [status for status, _ in exchange(server, *parts)]
         assert statuses == [200, 400][2 - len(parts) :], parts
     # Where the request has an answer already, nothing is said that could be taken for another's.
-    head = head.replace(b"application/json", b"text/plain")
+    head = head.replace(b"application/json", b"text/html")
     with connect(server.url) as connection:
         connection.sendall(head)
         answer = connection.recv(1 << 16)

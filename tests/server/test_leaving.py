@@ -6,14 +6,16 @@ import json
 import signal
 import socket
 import time
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
+from threading import Event, Thread
 
+import httpx
 import pytest
 
 from bge_micro import SentenceTransformer
 from bge_micro.server.limits import Limits
 
-from .servers import Running, Start, running
+from .servers import PATIENCE, Running, Start, running
 from .test_framing import BODY, HEAD, answers_in
 from .test_hostile_clients import connect, read_all, wait_until
 
@@ -78,6 +80,42 @@ def test_sigterm_does_not_wait_for_who_left(start: Start) -> None:
     server.process.send_signal(signal.SIGTERM)
     assert server.wait() == 0
     assert time.monotonic() - begin < 15
+
+
+def test_who_waits_at_the_end_is_told_so(
+    model: SentenceTransformer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A shutdown that takes too long answers what is left, in the form of each interface."""
+    monkeypatch.setattr("bge_micro.server.run._SHUTDOWN_SECONDS", 1)
+    over = Event()
+    bodies = {
+        "/v1/embeddings": {"input": "a"},
+        "/embed": {"inputs": "a"},
+        "/similarity": {"inputs": {"source_sentence": "a", "sentences": ["b"]}},
+        "/api/embed": {"model": "bge-micro-v2", "input": "a"},
+    }
+    with ThreadPoolExecutor(len(bodies)) as pool:
+        with running(model, Limits(stuck_seconds=60)) as server:
+            monkeypatch.setattr(
+                server.service.transformer, "run", lambda *rows: over.wait(PATIENCE)
+            )
+
+            def ask(path: str) -> httpx.Response:
+                with server.client() as client:
+                    return client.post(path, json=bodies[path])
+
+            asked = {path: pool.submit(ask, path) for path in bodies}
+            wait_until(lambda: server.service.engine.waiting_texts == 5)
+            # The engine's thread goes on when all have their answers: the shutdown waits for it.
+            Thread(target=lambda: (wait(asked.values()), over.set())).start()
+        answers = {path: future.result() for path, future in asked.items()}
+    assert {answer.status_code for answer in answers.values()} == {503}
+    message = "the server is about to stop"
+    assert answers["/v1/embeddings"].json()["error"]["message"] == message
+    assert answers["/v1/embeddings"].json()["error"]["type"] == "server_error"
+    for path in ("/embed", "/similarity"):
+        assert answers[path].json() == {"error": message, "error_type": "Unhealthy"}
+    assert answers["/api/embed"].json() == {"error": message}
 
 
 def test_small_requests_have_room_beside_large_ones(model: SentenceTransformer) -> None:

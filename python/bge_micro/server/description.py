@@ -9,7 +9,6 @@ import orjson
 
 from bge_micro import __version__
 from bge_micro.server.service import Service
-from bge_micro.server.tei_api import OTHER_TASKS
 
 # Statuses of errors, by what can give them. Those of the tables are all that handlers answer.
 _EVERYWHERE = {
@@ -35,7 +34,6 @@ _MORE = {
     "/v1/models/{name}": _UNKNOWN_MODEL,
     "/health": _UNAVAILABLE,
     "/ping": _UNAVAILABLE,
-    **{path: {424: "Always: the route is for models of another kind."} for path in OTHER_TASKS},
 }
 _REFUSED = {
     "description": "What came is no request, or not one that can be read in one way only, or has "

@@ -30,8 +30,8 @@ from bge_micro.server.errors import (
 from bge_micro.server.jobs import Embedded, Job
 from bge_micro.server.limits import Limits
 from bge_micro.server.logs import place_of
+from bge_micro.server.native_thread import NativeThread, call_in
 from bge_micro.server.tokens import IdReader
-from bge_micro.server.worker_thread import CallTimer, call_in
 
 # Tokens of a turn, for which, and for the one after, a short text may have to wait: 20 to 30 ms
 # each on two cores. More of them would hardly be faster together.
@@ -46,7 +46,7 @@ Part: TypeAlias = tuple[Job, Sequence[Any]]
 _log = logging.getLogger(__name__)
 
 
-class EngineThread:
+class EngineThread(NativeThread):
     """Encodes the rows of requests. Its methods are for the event loop, which they never block."""
 
     def __init__(
@@ -59,6 +59,7 @@ class EngineThread:
             limits: How many texts may wait or be worked on, and when a turn seems not to end.
             on_batch: Called with the number of texts of each call of the core, in the thread.
         """
+        super().__init__("bge-micro-engine", limits.stuck_seconds)
         self._model = model
         self._ids = IdReader(model)
         self._queue_texts = limits.queue_texts
@@ -66,10 +67,7 @@ class EngineThread:
         self._arrival = threading.Condition()
         self._waiting: list[Job] = []
         self._texts = 0
-        self._timer = CallTimer(limits.stuck_seconds)
         self._stopping = False
-        # A daemon, so that a process whose event loop has died can end.
-        self._thread = threading.Thread(target=self._work, name="bge-micro-engine", daemon=True)
 
     @property
     def waiting_texts(self) -> int:
@@ -77,23 +75,9 @@ class EngineThread:
         return self._texts
 
     @property
-    def name(self) -> str:
-        """The thread's name."""
-        return self._thread.name
-
-    @property
-    def stuck(self) -> bool:
-        """Whether the thread is in a call that does not seem to end."""
-        return self._timer.stuck
-
-    @property
     def alive(self) -> bool:
         """Whether the thread accepts and encodes rows."""
         return self._thread.is_alive() and not self._stopping and not self.stuck
-
-    def start(self) -> None:
-        """Start the thread."""
-        self._thread.start()
 
     def stop(self) -> None:
         """Finish what has been taken, then end the thread, and wait for that unless it is stuck."""

@@ -15,7 +15,7 @@ from typing import NamedTuple
 Headers = Sequence[tuple[bytes, bytes]]
 
 _METHODS = frozenset(
-    {b"GET", b"HEAD", b"POST", b"PUT", b"DELETE", b"OPTIONS", b"PATCH", b"TRACE"},
+    {b"GET", b"HEAD", b"POST", b"PUT", b"DELETE", b"OPTIONS", b"PATCH", b"TRACE", b"QUERY"},
 )
 # Of these, one reader would take the first and another the last.
 _ONCE = frozenset(

@@ -19,6 +19,8 @@ import orjson
 # uvicorn logs here requests that are not HTTP, and little else that `run` does not log; asyncio
 # logs when no descriptor is left.
 _OTHERS = ("uvicorn.error", "asyncio")
+# Logs where the server listens, and its end.
+_PROCESS = "bge_micro.server.run"
 
 
 class JsonFormatter(logging.Formatter):
@@ -90,7 +92,8 @@ def start_logging(level: str) -> None:
     """Send the server's log lines to standard error.
 
     Args:
-        level: "debug", "info" or "warning"; each request is a line of level info.
+        level: "debug", "info" or "warning"; each request is a line of level info. Whatever it is,
+            on a terminal somebody waits to see where the server listens.
     """
     handler = PatientHandler(sys.stderr.fileno()) if os.name == "posix" else logging.StreamHandler()
     handler.setFormatter(JsonFormatter())
@@ -99,6 +102,7 @@ def start_logging(level: str) -> None:
         logger.handlers = [handler]
         logger.propagate = False
         logger.setLevel("WARNING" if name in _OTHERS else level.upper())
+    logging.getLogger(_PROCESS).setLevel("INFO" if sys.stderr.isatty() else "NOTSET")
 
 
 def place_of(error: BaseException) -> dict[str, Any]:

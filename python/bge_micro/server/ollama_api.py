@@ -32,6 +32,7 @@ async def embed(service: Service, body: Any, note: dict[str, Any]) -> Response:
     name = _check_common(service, fields)
     dimensions = fields.whole("dimensions", service.dimensions)
     truncate = fields.truncation("truncate", True)
+    prompt_name = fields.text("prompt_name", "")
     head = b'{"model":%b,"embeddings":[' % orjson.dumps(name)
     if fields.is_empty("input"):  # so clients have a model loaded
         return Response(head + b"]}", media_type="application/json")
@@ -41,7 +42,7 @@ async def embed(service: Service, body: Any, note: dict[str, Any]) -> Response:
     embedded = await service.embed(
         rows,
         note,
-        prompt_name=fields.text("prompt_name", ""),
+        prompt_name=prompt_name,
         dimensions=dimensions,
         truncate=truncate,
     )
@@ -57,12 +58,13 @@ async def embeddings(service: Service, body: Any, note: dict[str, Any]) -> Respo
     fields = Fields(body, _EMBEDDINGS, service.foreign_fields)
     _check_common(service, fields)
     text = fields.text("prompt", "")
+    prompt_name = fields.text("prompt_name", "")
     if not text:
         return json_response({"embedding": []})
     embedded = await service.embed(
         Rows([text], are_ids=False),
         note,
-        prompt_name=fields.text("prompt_name", ""),
+        prompt_name=prompt_name,
         normalize=False,
         truncate=True,
     )
