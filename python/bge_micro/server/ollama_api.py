@@ -32,7 +32,6 @@ async def embed(service: Service, body: Any, note: dict[str, Any]) -> Response:
     name = _check_common(service, fields)
     dimensions = fields.whole("dimensions", service.dimensions)
     truncate = fields.truncation("truncate", True)
-    prompt_name = fields.text("prompt_name", "")
     head = b'{"model":%b,"embeddings":[' % orjson.dumps(name)
     if fields.is_empty("input"):  # so clients have a model loaded
         return Response(head + b"]}", media_type="application/json")
@@ -42,7 +41,7 @@ async def embed(service: Service, body: Any, note: dict[str, Any]) -> Response:
     embedded = await service.embed(
         rows,
         note,
-        prompt_name=prompt_name,
+        prompt_name=fields.text("prompt_name", ""),
         dimensions=dimensions,
         truncate=truncate,
     )
@@ -58,13 +57,12 @@ async def embeddings(service: Service, body: Any, note: dict[str, Any]) -> Respo
     fields = Fields(body, _EMBEDDINGS, service.foreign_fields)
     _check_common(service, fields)
     text = fields.text("prompt", "")
-    prompt_name = fields.text("prompt_name", "")
     if not text:
         return json_response({"embedding": []})
     embedded = await service.embed(
         Rows([text], are_ids=False),
         note,
-        prompt_name=prompt_name,
+        prompt_name=fields.text("prompt_name", ""),
         normalize=False,
         truncate=True,
     )
@@ -123,6 +121,7 @@ def _check_common(service: Service, fields: Fields) -> str:
     """Check the fields that both routes for vectors have, and return the model's name."""
     name = fields.text("model", "")
     _check_name(service, name)
+    service.prompt(fields.text("prompt_name", ""))  # even where there is no text to put it before
     options = fields.mapping("options")
     limit = service.transformer.max_seq_length
     context = options.get("num_ctx")
