@@ -6,8 +6,8 @@
 
 A group is an extra of pyproject.toml, a file of constraints that pins heavy packages, and a file of
 tests. A skipped test counts as failed here, because its package should be installed. Spark needs
-Java 17. BERTopic and txtai need torch; unless pip finds a CPU build (by PIP_FIND_LINKS or
-PIP_EXTRA_INDEX_URL), on Linux it installs one with CUDA.
+Java 17. BERTopic, sentence-transformers and txtai need torch; unless pip finds a CPU build (by
+PIP_FIND_LINKS or PIP_EXTRA_INDEX_URL), on Linux it installs one with CUDA.
 """
 
 from __future__ import annotations
@@ -49,6 +49,11 @@ GROUPS = (
     ),
     Group("chroma"),
     Group("bertopic", extras=("bertopic", "keybert")),
+    Group(
+        "sentence-transformers",
+        extras=("sentence-transformers", "bertopic", "keybert"),
+        packages=("datasets", "mteb", "pyyaml", "setfit"),
+    ),
     Group("txtai"),
     Group("ray"),
     Group("spark"),

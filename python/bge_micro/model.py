@@ -14,6 +14,7 @@ from bge_micro import similarity as _similarity
 from bge_micro.aio import AsyncEncodeMixin
 from bge_micro.checkpoint import BUNDLED_NAME
 from bge_micro.checkpoint.modules import ModelSettings
+from bge_micro.checkpoint.tensors import is_quantized
 from bge_micro.choices import (
     ERRORS,
     TRUNCATIONS,
@@ -166,6 +167,11 @@ class SentenceTransformer(EncodeMixin, AsyncEncodeMixin, TokenizeMixin, CompatMi
         return self._pipeline.checkpoint.pooling
 
     @property
+    def include_prompt(self) -> bool:
+        """Whether a prompt's tokens are pooled with the text's."""
+        return self._pipeline.checkpoint.include_prompt
+
+    @property
     def vocab_size(self) -> int:
         """What every token id is below."""
         return self._pipeline.checkpoint.config.vocab
@@ -236,28 +242,35 @@ class SentenceTransformer(EncodeMixin, AsyncEncodeMixin, TokenizeMixin, CompatMi
         finally:
             self.truncate_dim = before
 
-    def save_pretrained(self, path: str | Path, *, compute_type: ComputeType = "float32") -> None:
+    def save_pretrained(
+        self, path: str | Path, *, compute_type: ComputeType | None = "float32"
+    ) -> None:
         """Write the model to a folder, with prompts and limits as they are set now.
 
         Args:
             path: Where to; must not exist, or be an empty folder.
             compute_type: "float32" for a folder that sentence-transformers and transformers load
-                too; "int8", of a model that runs in int8, for one of a quarter of the size that
-                gives the same vectors here, bit for bit.
+                too; "int8", of a model that runs in int8 or has 8-bit weights, for one of a quarter
+                of the size that gives the same vectors here, bit for bit; None for the one of the
+                two that gives the same vectors here.
 
         Raises:
             FileExistsError: There is something at `path` already.
-            ValueError: The compute type is unknown, or not that of the model.
+            ValueError: The compute type is unknown, or neither the model nor its weights have it.
         """
         from bge_micro.convert import save_folder  # writing needs what loading does not
         from bge_micro.quantize import quantize_checkpoint
 
-        if compute_type not in ("float32", self.compute_type):
+        checkpoint = self._pipeline.checkpoint
+        in_8_bits = is_quantized(checkpoint.tensors, checkpoint.config)
+        exact: ComputeType = "int8" if in_8_bits else self.compute_type
+        if compute_type is None:
+            compute_type = exact
+        if compute_type not in ("float32", exact):
             raise ValueError(
                 f"compute_type is {compute_type!r}, expected 'float32' or the model's own, "
-                f"{self.compute_type!r}."
+                f"{exact!r}."
             )
-        checkpoint = self._pipeline.checkpoint
         tensors = None
         if compute_type == "int8":
             tensors = quantize_checkpoint(checkpoint.tensors, checkpoint.config)

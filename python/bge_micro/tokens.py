@@ -55,13 +55,20 @@ class TokenizeMixin(PlanMixin):
         """
         return self._pipeline.tokenize(read_texts(inputs, "strict").rows, plan)
 
-    def tokenize(self, inputs: str | Texts) -> dict[str, NDArray[np.int64]]:
+    def tokenize(
+        self, inputs: str | Texts, prompt: str | None = None
+    ) -> dict[str, NDArray[np.int64]]:
         """Tokenize texts, padded to the longest, in the form that transformers' models take.
+
+        Args:
+            inputs: The texts.
+            prompt: A text to put before each.
 
         Returns:
             "input_ids", "token_type_ids" and "attention_mask", each int64 (n, longest).
         """
-        batch = self._pipeline.tokenize(read_texts(inputs, self.errors).rows, self.plan(prompt=""))
+        plan = self.plan(prompt=prompt or "")
+        batch = self._pipeline.tokenize(read_texts(inputs, self.errors).rows, plan)
         counts = batch.counts
         mask = np.arange(counts.max(initial=0)) < counts[:, None]
         ids = np.zeros(mask.shape, np.int64)

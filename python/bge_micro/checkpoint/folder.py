@@ -9,6 +9,7 @@ from bge_micro.checkpoint.config import EncoderConfig, read_config
 from bge_micro.checkpoint.errors import CheckpointError, MissingFileError
 from bge_micro.checkpoint.file_content import FileContent
 from bge_micro.checkpoint.modules import (
+    engine_folder,
     read_model_settings,
     read_modules,
     read_transformer_settings,
@@ -91,6 +92,14 @@ def load_folder(path: str | Path, *, mmap: bool = False) -> Checkpoint:
     folder = Path(path)
     if not folder.is_dir():
         raise MissingFileError(f"{folder}: expected a model folder, found no folder there.")
+    engine = engine_folder(folder)
+    if engine is None:
+        return _load(folder, mmap)
+    # The settings are those of the model around the module.
+    return _load(engine, mmap)._replace(**read_model_settings(folder)._asdict())
+
+
+def _load(folder: Path, mmap: bool) -> Checkpoint:
     side_file = read_side_file(folder)
     modules = read_modules(folder)
     settings = read_model_settings(folder)

@@ -22,6 +22,9 @@ _POOLING_FLAGS = {
 # Settings of Transformer that change the model's tokens; they are empty in most models.
 _TRANSFORMER_EXTRAS = ("processing_kwargs", "query_length", "document_length", "query_expansion")
 
+# The one module of a model that `integrations.sentence_transformers` saved.
+_ENGINE_TYPE = "bge_micro.integrations.sentence_transformers.Engine"
+
 
 class Modules(NamedTuple):
     """The modules of a sentence-transformers model.
@@ -55,6 +58,22 @@ class ModelSettings(NamedTuple):
     default_prompt_name: str | None
     similarity_fn_name: SimilarityFunction | None
     truncate_dim: int | None
+
+
+def engine_folder(folder: Path) -> Path | None:
+    """Return where the model is in a folder that `integrations.sentence_transformers` saved.
+
+    There modules.json has one module, which is a complete model folder.
+
+    Returns:
+        The module's folder; None for all other folders.
+    """
+    path = folder / "modules.json"
+    entries = read_json(path) if path.exists() else None
+    match entries:
+        case [{"type": type_, "path": str(subfolder)}] if type_ == _ENGINE_TYPE:
+            return _inside(path, 0, subfolder)
+    return None
 
 
 def read_modules(folder: Path) -> Modules:
@@ -165,10 +184,17 @@ def _read_module(path: Path, index: int, entry: Any) -> tuple[str, Path]:
         raise CheckpointError(
             f"{where}: the class {kind!r} is code of the model's own, which is never run here."
         )
+    return kind.rpartition(".")[2], _inside(path, index, subfolder)
+
+
+def _inside(path: Path, index: int, subfolder: str) -> Path:
+    """Return a module's folder, which must be inside that of modules.json."""
     relative = PurePosixPath(subfolder)
     if relative.is_absolute() or ".." in relative.parts or "\\" in subfolder or ":" in subfolder:
-        raise CheckpointError(f"{where}: path {subfolder!r} leads out of the model folder.")
-    return kind.rpartition(".")[2], path.parent / relative
+        raise CheckpointError(
+            f"{path}, module {index}: path {subfolder!r} leads out of the model folder."
+        )
+    return path.parent / relative
 
 
 def _read_pooling(path: Path) -> tuple[str, bool, int | None]:
