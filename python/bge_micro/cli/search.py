@@ -3,23 +3,19 @@
 from __future__ import annotations
 
 import argparse
-import json
-import shutil
 import sys
-from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bge_micro.cli.encoding import encode_blocks, load_model, warn
+from bge_micro.cli.hits import Labels, found_rows, json_lines, lines_for_people, tsv
 from bge_micro.cli.parser import UsageError, add_model_options, add_text_options, positive
-from bge_micro.cli.similarity import ESCAPES, shown
 from bge_micro.cli.texts import open_text_file
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from bge_micro import SentenceTransformer
-    from bge_micro.search import TopK
 
 _VECTOR_FILES = (".npz", ".safetensors")
 
@@ -32,7 +28,8 @@ def add_command(commands: argparse._SubParsersAction[Any]) -> None:
         description="Find what is most like each QUERY in FILE, by cosine. FILE is a file of "
         "texts, a folder made by index, or vectors with their space's name (npz, safetensors, "
         "parquet) as embed writes them; vectors of another model are refused. On a terminal a "
-        "list, in a pipe tab-separated values: query, rank, score, row, text.",
+        "list, in a pipe tab-separated values: query, rank, score, row, text; of notes path:line, "
+        "heading and passage instead of row and text.",
     )
     add_text_options(parser, texts="QUERY")
     parser.add_argument(
@@ -52,7 +49,7 @@ def run(arguments: argparse.Namespace) -> int:
         raise UsageError("search looks through a file: give -i FILE")
     queries = _read_queries(arguments)
     model = load_model(arguments)
-    texts, vectors, options = _open_corpus(model, arguments)
+    labels, vectors, options = _open_corpus(model, arguments)
     asked = model.encode_query(queries, **options)
     found = top_k(
         asked,
@@ -62,8 +59,8 @@ def run(arguments: argparse.Namespace) -> int:
         precision=options["precision"],
         threads=model.threads,
     )
-    lines = _json_lines if arguments.json else _list if sys.stdout.isatty() else _tsv
-    for line in lines(queries, found, texts):
+    lines = json_lines if arguments.json else lines_for_people if sys.stdout.isatty() else tsv
+    for line in lines(queries, found_rows(found, labels)):
         sys.stdout.buffer.write(f"{line}\n".encode(errors="replace"))
     return 0
 
@@ -78,8 +75,8 @@ def _read_queries(arguments: argparse.Namespace) -> list[str]:
     return queries
 
 
-# Texts, or None where only vectors were saved; vectors; and how queries are to be encoded.
-_Corpus = tuple["Sequence[str] | None", "NDArray[Any]", "dict[str, Any]"]
+# What is known of the rows; their vectors; and how queries are to be encoded.
+_Corpus = tuple[Labels, "NDArray[Any]", "dict[str, Any]"]
 
 
 def _open_corpus(model: SentenceTransformer, arguments: argparse.Namespace) -> _Corpus:
@@ -100,7 +97,7 @@ def _open_index(model: SentenceTransformer, path: Path) -> _Corpus:
     from bge_micro.search.space import open_index_of
 
     saved = open_index_of(model, path)
-    return saved.texts, saved.vectors, saved.options
+    return Labels(saved.texts, saved.ids, saved.metadata), saved.vectors, saved.options
 
 
 def _open_vectors(model: SentenceTransformer, path: Path) -> _Corpus:
@@ -110,7 +107,7 @@ def _open_vectors(model: SentenceTransformer, path: Path) -> _Corpus:
     saved = read_vectors(path)
     options = options_of(saved.space_id)
     check_space(path, saved.space_id, model.space_id_of(**options))
-    return saved.texts, saved.vectors, options
+    return Labels(saved.texts), saved.vectors, options
 
 
 def _holds_vectors(path: Path) -> bool:
@@ -138,39 +135,4 @@ def _encode_corpus(model: SentenceTransformer, arguments: argparse.Namespace) ->
             blocks.append(vectors)
     if not texts:
         warn(f"{arguments.input}: holds no texts.")
-    return texts, np.concatenate(blocks), options
-
-
-def _tsv(queries: Sequence[str], found: TopK, texts: Sequence[str] | None) -> Iterator[str]:
-    for number, hits in enumerate(_hits(found, texts), 1):
-        for rank, (row, score, text) in enumerate(hits, 1):
-            yield f"{number}\t{rank}\t{score:.6f}\t{row}\t{(text or '').translate(ESCAPES)}"
-
-
-def _json_lines(queries: Sequence[str], found: TopK, texts: Sequence[str] | None) -> Iterator[str]:
-    for query, hits in zip(queries, _hits(found, texts), strict=True):
-        rows = [
-            {"row": row, "score": score} | ({} if text is None else {"text": text})
-            for row, score, text in hits
-        ]
-        yield json.dumps({"query": query, "hits": rows})
-
-
-def _list(queries: Sequence[str], found: TopK, texts: Sequence[str] | None) -> Iterator[str]:
-    columns = shutil.get_terminal_size().columns
-    for query, hits in zip(queries, _hits(found, texts), strict=True):
-        if len(queries) > 1:
-            yield f"> {shown(query, columns - 2)}"
-        for row, score, text in hits:
-            start = f"{score:7.4f} {row:8}  "
-            yield start + shown(text or "", columns - len(start))
-
-
-def _hits(
-    found: TopK, texts: Sequence[str] | None
-) -> Iterator[list[tuple[int, float, str | None]]]:
-    for rows, scores in zip(found.indices.tolist(), found.scores.tolist(), strict=True):
-        yield [
-            (row, score, None if texts is None else texts[row])
-            for row, score in zip(rows, scores, strict=True)
-        ]
+    return Labels(texts), np.concatenate(blocks), options
