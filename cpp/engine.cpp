@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cstring>
 #include <tuple>
+#include <utility>
 #include <vector>
 
 #if defined(__GLIBC__)
@@ -106,12 +107,18 @@ void Engine::encode(const Request& request, FunctionRef<bool()> stop_asked) {
   // the first workspace, and the others need buffers for chunks and heads only.
   const bool share = blocks.size() < static_cast<std::size_t>(team.width());
   for (int i = 0; i < team.width(); ++i) {
-    workers.spaces()[i]->reserve(model_.config, compute_, share && i > 0 ? 1 : rows, longest);
+    workers.spaces()[i]->reserve(model_.config, compute_, share && i > 0 ? 1 : rows, longest,
+                                 model_.widest_vector());
   }
 
   const auto run_block = [&](Block block, Team& block_team, Workspace* const* spaces, int worker) {
     if (stop.requested(worker)) return;
-    Encoder(model_, kernels_, compute_, block_team, spaces, worker, stop).run(batch, block);
+    Encoder encoder(model_, kernels_, compute_, block_team, spaces, worker, stop);
+    if (request.first_pooled_only()) {
+      encoder.run_first_pooled(batch, block, request.skip);
+    } else {
+      encoder.run(batch, block);
+    }
     if (!stop.stopped()) write_block(request, block, *spaces[0]);
   };
   if (share) {
@@ -127,38 +134,63 @@ void Engine::encode(const Request& request, FunctionRef<bool()> stop_asked) {
 
 void Engine::write_block(const Request& request, Block block, const Workspace& workspace) const {
   const RaggedBatch& batch = request.batch;
-  const int hidden = model_.config.hidden;
-  const std::size_t row_floats = static_cast<std::size_t>(hidden);
+  const std::size_t hidden = static_cast<std::size_t>(model_.config.hidden);
+  const std::size_t row_floats = static_cast<std::size_t>(model_.config.row());
   const std::int64_t first = batch.offsets[block.begin];
   if (request.token_embeddings) {
-    const std::size_t floats =
-        static_cast<std::size_t>(batch.offsets[block.end] - first) * row_floats;
-    std::memcpy(request.token_embeddings + static_cast<std::size_t>(first) * row_floats,
-                workspace.hidden_states(), floats * sizeof(float));
+    const float* from = workspace.hidden_states();
+    float* to = request.token_embeddings + static_cast<std::size_t>(first) * hidden;
+    for (std::int64_t row = first; row < batch.offsets[block.end]; ++row) {
+      std::memcpy(to, from, hidden * sizeof(float));
+      from += row_floats;
+      to += hidden;
+    }
   }
   if (!request.vectors) return;
   for (std::int64_t text = block.begin; text < block.end; ++text) {
-    const std::size_t row = static_cast<std::size_t>(batch.offsets[text] - first);
-    const int skip = std::min(request.skip, batch.tokens(text) - 1);  // pools at least one token
-    kernels_.pool(request.pooling,
-                  workspace.hidden_states() + (row + static_cast<std::size_t>(skip)) * row_floats,
-                  batch.tokens(text) - skip, hidden, workspace.pooled());
-    float* vector = workspace.pooled();
-    if (request.normalize_whole) {
-      kernels_.finish({hidden, true, Precision::kFloat32}, workspace.pooled(), workspace.whole());
-      vector = workspace.whole();
+    unsigned char* out = request.vectors + static_cast<std::size_t>(text) * request.row_bytes;
+    if (request.first_pooled_only()) {
+      write_vector(request, workspace, static_cast<std::size_t>(text - block.begin), 1, out);
+      continue;
     }
-    kernels_.finish(request.output, vector,
-                    request.vectors + static_cast<std::size_t>(text) * request.row_bytes);
+    const int skip = batch.first_pooled(text, request.skip);
+    const std::size_t row =
+        static_cast<std::size_t>(batch.offsets[text] - first) + static_cast<std::size_t>(skip);
+    write_vector(request, workspace, row, batch.tokens(text) - skip, out);
   }
+}
+
+// The vector of the tokens from a row of the hidden states on.
+void Engine::write_vector(const Request& request, const Workspace& workspace, std::size_t row,
+                          int tokens, unsigned char* out) const {
+  float* vector = workspace.vector();
+  float* next = workspace.next_vector();
+  const int row_floats = model_.config.row();
+  kernels_.pool(request.pooling,
+                workspace.hidden_states() + row * static_cast<std::size_t>(row_floats), tokens,
+                row_floats, vector);
+  for (const PackedDense& dense : model_.dense) {
+    const PackedLinear& weights = dense.linear.packed;
+    const int width = weights.panels * kLanes;
+    kernels_.float32.linear({vector, static_cast<std::size_t>(weights.inner), nullptr, nullptr},
+                            {0, 1}, weights, {0, weights.panels}, Epilogue::kBias, next,
+                            static_cast<std::size_t>(width));
+    if (dense.activation == Activation::kTanh) kernels_.tanh(next, width);
+    std::swap(vector, next);
+  }
+  if (request.normalize_whole) {
+    kernels_.finish({model_.vector_width(), true, Precision::kFloat32}, vector, next);
+    std::swap(vector, next);
+  }
+  kernels_.finish(request.output, vector, out);
 }
 
 void Engine::check(const Request& request) const {
   const Config& config = model_.config;
   const RaggedBatch& batch = request.batch;
   const auto refuse = [](const std::string& what) { throw std::invalid_argument(what); };
-  if (request.output.dimensions < 1 || request.output.dimensions > config.hidden) {
-    refuse("dimensions must be 1 to " + std::to_string(config.hidden) + ", not " +
+  if (request.output.dimensions < 1 || request.output.dimensions > model_.vector_width()) {
+    refuse("dimensions must be 1 to " + std::to_string(model_.vector_width()) + ", not " +
            std::to_string(request.output.dimensions));
   }
   if (request.skip < 0) refuse("skip must be at least 0, not " + std::to_string(request.skip));

@@ -31,6 +31,9 @@ struct Request {
   std::size_t row_bytes = 0;
   float* token_embeddings = nullptr;  // [total tokens][hidden], or null
   int threads = 1;
+
+  // Of the last layer, one token of each text suffices.
+  bool first_pooled_only() const { return pooling == Pooling::kCls && !token_embeddings; }
 };
 
 // Any number of threads may call encode() on one engine at once.
@@ -65,6 +68,8 @@ class Engine {
 
   void check(const Request& request) const;
   void write_block(const Request& request, Block block, const Workspace& workspace) const;
+  void write_vector(const Request& request, const Workspace& workspace, std::size_t row, int tokens,
+                    unsigned char* out) const;
   std::unique_ptr<Workspace> take_workspace();
   void give_back(std::unique_ptr<Workspace> workspace);
   void drop_free_workspaces();

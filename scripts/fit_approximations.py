@@ -1,4 +1,4 @@
-"""Derive the constants of the kernels' exp and GELU approximations and measure their errors.
+"""Derive the constants of the kernels' exp, GELU and tanh approximations and measure their errors.
 
 Run it with NumPy and SciPy installed: ``python scripts/fit_approximations.py``. It is not part of
 the
@@ -40,6 +40,7 @@ GELU_BOUND = -5.75  # GELU(-5.75) = -2.6e-8: below this the result is constant
 # steps: for |x| below the knee the allowed error is smaller by |x| / knee.
 GELU_CODE_BOUND = -4.5
 GELU_CODE_KNEE = 0.25
+TANH_BOUND = 0.625  # below it tanh is a polynomial, from it on a quotient of exp(-2x)
 GRID = 600  # points of a fit; more points do not change the constants' leading digits
 
 
@@ -93,6 +94,12 @@ def normal_tail(n: Any, c: Any, degree: int, fma: Fma) -> Any:
     polynomials of low degree, so this is shorter than a quotient or a polynomial for Phi itself.
     """
     return square_repeatedly(horner(n, c[: degree + 1], fma), (*c[degree + 1 :], 0.0), fma)
+
+
+def tanh_excess(x: Any, c: Any, fma: Fma) -> Any:
+    """tanh(x) / x - 1 for small x: a polynomial of x * x without constant term."""
+    square = x * x
+    return horner(square, c, fma) * square
 
 
 # Fitting -------------------------------------------------------------------------------------
@@ -215,6 +222,16 @@ def fit_gelu(degree: int, squarings: int, bound: float, knee: float) -> Array:
     return fit_float32(problem, np.concatenate([start, np.zeros(squarings - 1)]))
 
 
+def fit_tanh(degree: int) -> Array:
+    """Constants of ``tanh_excess``: relative error of tanh up to the bound."""
+    x = grid(1e-3, TANH_BOUND)
+    square = x * x
+    powers = np.vander(square, degree + 1, increasing=True) * square[:, None]
+    start = np.linalg.lstsq(powers, np.tanh(x) / x - 1, rcond=None)[0]
+    problem = Problem(lambda c: tanh_excess(x, c, real_fma), np.tanh(x) / x - 1, x / np.tanh(x))
+    return fit_float32(problem, start)
+
+
 # Measuring -----------------------------------------------------------------------------------
 
 
@@ -239,6 +256,14 @@ def gelu_float32(x: Array, constants: Array, degree: int, bound: float) -> Array
     n = np.maximum(-np.abs(x), np.float32(bound))
     tail = normal_tail(n, constants, degree, float32_fma)
     return np.asarray(float32_fma(n, tail, np.maximum(x, np.float32(0))))
+
+
+def tanh_float32(x: Array, small: Array, exponential: Array) -> Array:
+    """Evaluate tanh(x) for 0 <= x in float32 as the kernels do."""
+    power = exp_float32(np.maximum(np.float32(-2) * x, np.float32(EXP_BOUND * 0.999)), exponential)
+    quotient = (np.float32(1) - power) / (np.float32(1) + power)
+    near_zero = float32_fma(tanh_excess(x, small, float32_fma), x, x)
+    return np.where(x < np.float32(TANH_BOUND), near_zero, quotient)
 
 
 def hex_float(value: float) -> str:
@@ -280,6 +305,11 @@ def main() -> None:
     reduction = [("LOG2E", LOG2E), ("LN2_HIGH", LN2_HIGH), ("LN2_LOW", LN2_LOW)]
     error = exp_float32(x, c) / np.exp(x.astype(float)) - 1
     report("exp, relative error", [*reduction, *numbered("C", c, first=1)], error, x)
+
+    small = fit_tanh(degree=3).astype(np.float32)
+    x = every_nth_float32(2.0**-30, 40.0, 2_000_000)
+    error = tanh_float32(x, small, c) / np.tanh(x.astype(float)) - 1
+    report("tanh, relative error", numbered("T", small), error, x)
 
     c = fit_exp_byte(squarings=5)
     x = -every_nth_float32(2.0**-30, -EXP_BYTE_BOUND, 2_000_000)

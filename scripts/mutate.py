@@ -65,6 +65,8 @@ TESTS: dict[str, list[str]] = {
         "tests/checkpoint/test_damaged_folders.py",
     ],
     "python/bge_micro/checkpoint/config": ["tests/checkpoint/test_encoder_config.py"],
+    "python/bge_micro/checkpoint/encoder_config": ["tests/checkpoint/test_encoder_config.py"],
+    "python/bge_micro/checkpoint/families": ["tests/checkpoint/test_encoder_config.py"],
     "python/bge_micro/checkpoint/modules": ["tests/checkpoint/test_modules_json.py"],
     "python/bge_micro/checkpoint/hub_cache": ["tests/checkpoint/test_hub_cache.py"],
     "python/bge_micro/checkpoint/": [

@@ -92,6 +92,18 @@ KINDS = {
     "distilbert": _kind(
         "distilbert", _SIZES._replace(token_types=1), _DISTILBERT_NAMES, activation="gelu"
     ),
+    "mpnet": _kind(
+        "mpnet",
+        _ROBERTA._replace(positions=150, padding_id=1, distance_buckets=32),
+        relative_attention_num_buckets=32,
+    ),
+    # As rubert-tiny2 and TinyBERT: no size is a multiple of 16.
+    "odd sizes": _kind("bert", _SIZES._replace(layers=3, hidden=78, heads=3, intermediate=150)),
+    "mpnet of odd sizes": _kind(
+        "mpnet",
+        _ROBERTA._replace(hidden=60, heads=5, padding_id=1, distance_buckets=32),
+        relative_attention_num_buckets=32,
+    ),
     "electra": _kind("electra", _SIZES, embedding_size=_SIZES.hidden),
 }
 
@@ -116,10 +128,7 @@ def own_names(kind: Kind, tensors: Tensors) -> Tensors:
     for name, array in tensors.items():
         if name == TOKEN_TYPES and not kind.family.token_types:
             continue
-        # BERT's old names of LayerNorm's parameters are no longer written.
-        for own, bert in reversed(kind.family.names) if kind.fields["model_type"] != "bert" else ():
-            name = name.replace(bert, own)
-        result[name] = array
+        result[kind.family.own_name(name)] = array
     return result
 
 

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bge_micro.checkpoint import EncoderConfig
-from bge_micro.checkpoint.tensors import all_linears
+from bge_micro.checkpoint.tensors import DISTANCE_BIASES, all_linears
 
 Tensors = dict[str, NDArray[Any]]
 
@@ -62,6 +62,9 @@ def random_weights(
             embeddings[2], config.token_types, config.hidden
         ),
     }
+    if config.distance_buckets:
+        shape = (config.distance_buckets, config.heads)
+        tensors[DISTANCE_BIASES] = normal(1.0, *shape)
     for norm in norm_names(config):
         tensors[f"{norm}.weight"] = 1 + normal(norm_weights, config.hidden)
         tensors[f"{norm}.bias"] = normal(norm_biases, config.hidden)

@@ -84,6 +84,7 @@ def encoder_layer(tensors: Tensors, name: str, x: Array, config: Config) -> Arra
         linear(tensors, f"{name}.attention.self.key", x),
         linear(tensors, f"{name}.attention.self.value", x),
         config.heads,
+        tensors.get("encoder.relative_attention_bias.weight"),
     )
     attended = linear(tensors, f"{name}.attention.output.dense", context)
     x = layer_norm(tensors, f"{name}.attention.output.LayerNorm", attended + x, config)
@@ -92,16 +93,31 @@ def encoder_layer(tensors: Tensors, name: str, x: Array, config: Config) -> Arra
     return layer_norm(tensors, f"{name}.output.LayerNorm", outer + x, config)
 
 
-def attention(query: Array, key: Array, value: Array, heads: int) -> Array:
-    """Attention of every token to every token, head by head; queries, keys, values: [T, H]."""
+def attention(
+    query: Array, key: Array, value: Array, heads: int, biases: NDArray[Any] | None = None
+) -> Array:
+    """Attention of every token to every token, head by head; queries, keys, values: [T, H].
+
+    A table of biases [32, A] adds to each score what belongs to the distance from query to key.
+    """
     tokens, hidden = query.shape
 
     def split(x: Array) -> Array:  # [T, H] -> [A, T, D]
         return x.reshape(tokens, heads, hidden // heads).transpose(1, 0, 2)
 
     scores = split(query) @ split(key).transpose(0, 2, 1) / math.sqrt(hidden // heads)  # [A, T, T]
+    if biases is not None:
+        places = range(tokens)
+        buckets = np.array([[distance_bucket(k - q) for k in places] for q in places])
+        scores = scores + biases[buckets].astype(np.float64).transpose(2, 0, 1)
     context = softmax(scores) @ split(value)  # [A, T, D]
     return context.transpose(1, 0, 2).reshape(tokens, hidden)
+
+
+def distance_bucket(distance: int) -> int:
+    """Return the bucket of a distance, as in T5 for 32 buckets and distances up to 128."""
+    size, after = abs(distance), 16 if distance > 0 else 0
+    return after + (size if size < 8 else min(15, 8 + int(2 * math.log2(size / 8))))
 
 
 def linear(tensors: Tensors, name: str, x: Array) -> Array:

@@ -45,6 +45,9 @@ inline constexpr Choices<Precision, 5> kPrecisions{"precision",
                                                      {"binary", Precision::kBinary},
                                                      {"ubinary", Precision::kUbinary}}}};
 
+inline constexpr Choices<Activation, 2> kActivations{
+    "activation", {{{"identity", Activation::kIdentity}, {"tanh", Activation::kTanh}}}};
+
 inline constexpr Choices<Element, 4> kElements{"element",
                                                {{{"float32", Element::kFloat32},
                                                  {"int8", Element::kInt8},

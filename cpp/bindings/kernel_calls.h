@@ -35,6 +35,33 @@ inline Floats nan_array(pybind11::ssize_t rows, pybind11::ssize_t columns) {
 inline int rows_of(const pybind11::array& x) { return static_cast<int>(x.shape(0)); }
 inline int width_of(const pybind11::array& x) { return static_cast<int>(x.shape(1)); }
 
+// Rows with their features in the places that they have in memory; x itself if these are the same.
+inline Floats placed(const Floats& x, Features features) {
+  if (features.row() == features.count) return x;
+  const pybind11::ssize_t rows = x.size() / features.count;
+  Floats out({rows, static_cast<pybind11::ssize_t>(features.row())});
+  std::fill_n(out.mutable_data(), out.size(), 0.0f);
+  for (pybind11::ssize_t r = 0; r < rows; ++r) {
+    for (int i = 0; i < features.count; ++i) {
+      out.mutable_data()[r * features.row() + features.place(i)] = x.data()[r * features.count + i];
+    }
+  }
+  return out;
+}
+
+// Rows of features in memory -> without padding.
+inline Floats without_padding(const Floats& rows, Features features) {
+  if (features.row() == features.count) return rows;
+  Floats out({rows.shape(0), static_cast<pybind11::ssize_t>(features.count)});
+  for (pybind11::ssize_t r = 0; r < rows.shape(0); ++r) {
+    for (int i = 0; i < features.count; ++i) {
+      out.mutable_data()[r * features.count + i] =
+          rows.data()[r * features.row() + features.place(i)];
+    }
+  }
+  return out;
+}
+
 inline const float* optional_data(const std::optional<Floats>& array) {
   return array ? array->data() : nullptr;
 }
@@ -63,8 +90,8 @@ inline LinearWeights to_linear(const pybind11::array& weight, const std::optiona
   LinearWeights w;
   const TensorView view = to_tensor("weight", weight);
   w.name = "weight";
-  w.out = rows_of(weight);
-  w.in = width_of(weight);
+  w.out = {rows_of(weight)};
+  w.in = {width_of(weight)};
   if (view.dtype == DType::kInt8) {
     w.weight_int8 = static_cast<const std::int8_t*>(view.data);
   } else {

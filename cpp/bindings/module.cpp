@@ -28,8 +28,8 @@ py::dict choices() {
     names[choice.what] = py::tuple(list);
   };
   std::apply([&](const auto&... choice) { (add(choice), ...); },
-             std::tie(bge::kComputeTypes, bge::kPoolings, bge::kPrecisions, bge::kElements,
-                      bge::kMetrics));
+             std::tie(bge::kComputeTypes, bge::kPoolings, bge::kPrecisions, bge::kActivations,
+                      bge::kElements, bge::kMetrics));
   return names;
 }
 

@@ -1,4 +1,5 @@
 // The Engine class: arrays in and out, the GIL released, errors mapped; no arithmetic.
+#include <tuple>
 #include <utility>
 #include <vector>
 
@@ -13,6 +14,7 @@ namespace py = pybind11;
 namespace bge {
 namespace {
 
+using Floats = py::array_t<float, py::array::c_style>;
 using Ids = py::array_t<std::int32_t, py::array::c_style>;
 using Offsets = py::array_t<std::int64_t, py::array::c_style>;
 
@@ -29,8 +31,33 @@ Config to_config(const py::object& values) {
   config.token_types = number("token_types");
   config.layer_norm_eps = values.attr("layer_norm_eps").cast<float>();
   config.padding_id = number("padding_id");
+  config.distance_buckets = number("distance_buckets");
   check_config(config);
   return config;
+}
+
+// Weight [out][in], bias [out] or None, activation.
+using DenseLayer = std::tuple<Floats, std::optional<Floats>, std::string>;
+
+std::vector<DenseWeights> to_dense(const std::vector<DenseLayer>& layers, int width) {
+  std::vector<DenseWeights> all;
+  for (const auto& [weight, bias, activation] : layers) {
+    const std::string name = "dense layer " + std::to_string(all.size());
+    if (weight.ndim() != 2 || weight.shape(1) != width || weight.shape(0) < 1 ||
+        width > kMaxInner || (bias && bias->size() != weight.shape(0))) {
+      throw std::invalid_argument(name + " does not fit: expected a weight of [any][" +
+                                  std::to_string(width) + "] and a bias of its outputs");
+    }
+    LinearWeights linear;
+    linear.name = name;
+    linear.weight_float = weight.data();
+    linear.bias = bias ? bias->data() : nullptr;
+    linear.in = {width};
+    width = static_cast<int>(weight.shape(0));
+    linear.out = {width};
+    all.push_back({linear, kActivations.parse(activation)});
+  }
+  return all;
 }
 
 // A copy of a batch. The arrays of the caller may change while the GIL is released; what is encoded
@@ -61,15 +88,17 @@ class Batch {
 class PyEngine {
  public:
   PyEngine(const py::object& config, const std::map<std::string, py::array>& arrays,
-           const std::string& compute_type, const std::string& isa) {
+           const std::string& compute_type, const std::string& isa,
+           const std::vector<DenseLayer>& dense) {
     TensorMap tensors;
     for (const auto& [name, array] : arrays) {
       tensors[name] = to_tensor(name, array);
       if (name.starts_with("embeddings.")) kept_.push_back(array);
     }
     const Config checked = to_config(config);
-    engine_ = std::make_unique<Engine>(checked, bind_weights(checked, tensors),
-                                       kComputeTypes.parse(compute_type), isa);
+    EncoderWeights weights = bind_weights(checked, tensors);
+    weights.dense = to_dense(dense, checked.hidden);
+    engine_ = std::make_unique<Engine>(checked, weights, kComputeTypes.parse(compute_type), isa);
   }
 
   ~PyEngine() {
@@ -179,8 +208,9 @@ class PyEngine {
 void register_engine(py::module_& module) {
   py::class_<PyEngine>(module, "Engine")
       .def(py::init<const py::object&, const std::map<std::string, py::array>&, const std::string&,
-                    const std::string&>(),
-           py::arg("config"), py::arg("tensors"), py::arg("compute_type"), py::arg("isa") = "")
+                    const std::string&, const std::vector<DenseLayer>&>(),
+           py::arg("config"), py::arg("tensors"), py::arg("compute_type"), py::arg("isa") = "",
+           py::arg("dense") = std::vector<DenseLayer>())
       .def("encode", &PyEngine::encode, py::arg("ids"), py::arg("offsets"), py::kw_only(),
            py::arg("pooling"), py::arg("dimensions"), py::arg("normalize"), py::arg("precision"),
            py::arg("threads"), py::arg("normalize_whole") = false, py::arg("skip") = 0,

@@ -2,8 +2,10 @@
 // layer by layer to see what each one is given. Tests compare them with exact results, int8 ones
 // too.
 #include <utility>
+#include <vector>
 
 #include "bindings/kernel_calls.h"
+#include "model/distance_bias.h"
 #include "model/positions.h"
 
 namespace py = pybind11;
@@ -11,46 +13,69 @@ namespace py = pybind11;
 namespace bge {
 namespace {
 
-Floats linear(const std::string& isa, const std::string& compute_type, const Floats& x,
+Floats linear(const std::string& isa, const std::string& compute_type, const Floats& inputs,
               const py::array& weight, const std::optional<Floats>& scale, const Floats& bias,
-              const std::optional<Floats>& factor, bool use_gelu, std::pair<int, int> rows,
-              std::pair<int, int> panels) {
+              const std::optional<Floats>& factor, bool use_gelu,
+              const std::optional<std::pair<int, int>>& rows,
+              const std::optional<std::pair<int, int>>& panels) {
   const ComputeKernels& compute = compute_kernels(isa, compute_type);
   const bool int8 = compute.code_bytes > 0;
-  const SingleLinear single =
-      pack_linear(to_linear(weight, scale, bias, factor), int8, compute.byte_form);
+  const LinearWeights weights = to_linear(weight, scale, bias, factor);
+  const SingleLinear single = pack_linear(weights, int8, compute.byte_form);
+  const Floats x = placed(inputs, weights.in);
   const Prepared prepared(x, compute);
   compute.prepare(x.data(), rows_of(x), width_of(x), single.packed.input_factor, prepared.buffers);
-  Floats out = nan_array(x.shape(0), weight.shape(0));
-  compute.linear(prepared.operand(x, compute), {rows.first, rows.second}, single.packed,
-                 {panels.first, panels.second}, use_gelu ? Epilogue::kBiasGelu : Epilogue::kBias,
-                 out.mutable_data(), static_cast<std::size_t>(weight.shape(0)));
-  return out;
+  Floats out = nan_array(x.shape(0), weights.out.row());
+  const auto range = [](const std::optional<std::pair<int, int>>& wanted, int all) {
+    return wanted ? Range{wanted->first, wanted->second} : Range{0, all};
+  };
+  compute.linear(prepared.operand(x, compute), range(rows, rows_of(x)), single.packed,
+                 range(panels, single.packed.panels),
+                 use_gelu ? Epilogue::kBiasGelu : Epilogue::kBias, out.mutable_data(),
+                 static_cast<std::size_t>(weights.out.row()));
+  return without_padding(out, weights.out);
 }
 
-Floats attention(const std::string& isa, const std::string& compute_type, const Floats& qkv,
-                 int heads) {
+// distance_bias: [buckets][heads].
+Floats attention(const std::string& isa, const std::string& compute_type, const Floats& projected,
+                 int heads, const std::optional<Floats>& distance_bias) {
   const ComputeKernels& compute = compute_kernels(isa, compute_type);
-  const int hidden = width_of(qkv) / 3;
-  const int head_size = hidden / heads;
-  const AlignedBuffer scratch = poisoned(compute.attention_scratch(rows_of(qkv), head_size));
-  Floats context = nan_array(qkv.shape(0), hidden);
-  for (int head = 0; head < heads; ++head) {
-    compute.attention({qkv.data(), context.mutable_data(), rows_of(qkv), hidden, head_size, head},
-                      scratch.as<void>());
+  const Features features{width_of(projected) / 3, heads};
+  const Floats qkv = placed(projected, {width_of(projected), 3 * heads});
+  const int tokens = rows_of(qkv);
+  const int head_size = features.padded_group();
+  const AlignedBuffer scratch = poisoned(compute.attention_scratch(tokens, head_size));
+  const int reach = whole_vectors(tokens);
+  std::vector<float> biases;
+  if (distance_bias) {
+    biases.resize(static_cast<std::size_t>(heads) * 2 * static_cast<std::size_t>(reach));
+    spread_distance_biases(distance_bias->data(), heads, reach, biases.data());
   }
-  return context;
+  Floats context = nan_array(tokens, features.row());
+  for (int head = 0; head < heads; ++head) {
+    HeadTask task{qkv.data(), context.mutable_data(), tokens, {0, tokens}, features.row(),
+                  head_size,  features.group(),       head};
+    if (distance_bias) task.distance_bias = biases.data() + (2 * head + 1) * reach;
+    compute.attention(task, scratch.as<void>());
+  }
+  return without_padding(context, features);
 }
 
 Floats add_norm(const std::string& isa, const Floats& x, const Floats& y, const Floats& weight,
                 const Floats& bias, float epsilon) {
-  Floats out({x.shape(0), x.shape(1)});
-  std::memcpy(out.mutable_data(), x.data(), static_cast<std::size_t>(x.nbytes()));
-  select_kernels(isa).add_norm({weight.data(), bias.data(), epsilon, width_of(x)}, y.data(),
-                               rows_of(x), out.mutable_data());
-  return out;
+  const Features features{width_of(x)};
+  const Floats from = placed(x, features);
+  Floats out({from.shape(0), from.shape(1)});
+  std::memcpy(out.mutable_data(), from.data(), static_cast<std::size_t>(from.nbytes()));
+  const Floats added = placed(y, features);
+  const Floats weights = placed(weight, features);
+  const Floats biases = placed(bias, features);
+  select_kernels(isa).add_norm({weights.data(), biases.data(), epsilon, features.count},
+                               added.data(), rows_of(x), out.mutable_data());
+  return without_padding(out, features);
 }
 
+// Rows of the tables are in whole vectors; the width without padding is that of weight and bias.
 Floats embed(const std::string& isa, const Ints& ids, const py::array& words,
              const Floats& words_scale, const Floats& positions, const Floats& token_type,
              const Floats& weight, const Floats& bias, float epsilon, int padding_id) {
@@ -68,7 +93,17 @@ Floats embed(const std::string& isa, const Ints& ids, const py::array& words,
   tables.words_scale_stride = words_scale.size() == 1 ? 0 : 1;
   tables.positions = positions.data();
   tables.token_type = token_type.data();
-  tables.norm = {weight.data(), bias.data(), epsilon, width_of(words)};
+  const Features features{static_cast<int>(weight.size())};
+  for (const py::ssize_t width : {words.shape(1), positions.shape(1), token_type.size()}) {
+    if (width != features.row()) {
+      throw std::invalid_argument("rows of embeddings have " + std::to_string(width) +
+                                  " features, expected " + std::to_string(features.row()) +
+                                  ", those of the norm in whole vectors");
+    }
+  }
+  const Floats weights = placed(weight, features);
+  const Floats biases = placed(bias, features);
+  tables.norm = {weights.data(), biases.data(), epsilon, features.count};
   Config config;
   config.padding_id = padding_id;
   Ints rows(ids.size());
@@ -76,7 +111,7 @@ Floats embed(const std::string& isa, const Ints& ids, const py::array& words,
   write_positions(config, ids.data(), tokens, rows.mutable_data());
   Floats out = nan_array(ids.size(), words.shape(1));
   select_kernels(isa).embed(tables, {ids.data(), rows.data(), tokens}, out.mutable_data());
-  return out;
+  return without_padding(out, features);
 }
 
 }  // namespace
@@ -89,9 +124,10 @@ void register_layers(py::module_& module) {
              py::arg("bias"), py::arg("epsilon"), py::arg("padding_id") = -1);
   layers.def("linear", &linear, py::arg("isa"), py::arg("compute_type"), py::arg("x"),
              py::arg("weight"), py::arg("scale"), py::arg("bias"), py::arg("factor"),
-             py::arg("gelu"), py::arg("rows"), py::arg("panels"));
+             py::arg("gelu"), py::arg("rows") = py::none(), py::arg("panels") = py::none());
   layers.def("attention", &attention, py::arg("isa"), py::arg("compute_type"), py::arg("qkv"),
-             py::arg("heads"));
+             py::arg("heads"), py::arg("distance_bias") = py::none());
+  layers.def("distance_bucket", &distance_bucket, py::arg("distance"));
   layers.def("add_norm", &add_norm, py::arg("isa"), py::arg("x"), py::arg("y"), py::arg("weight"),
              py::arg("bias"), py::arg("epsilon"));
 }

@@ -15,18 +15,16 @@
 namespace bge {
 namespace {
 
-BGE_INLINE int padded_keys(int tokens) { return (tokens + kLanes - 1) / kLanes * kLanes; }
-
 // The bias of each key's score: 0, and minus infinity for padded keys.
 BGE_INLINE void write_key_mask(int tokens, float* mask) {
-  for (int t = 0; t < padded_keys(tokens); ++t) mask[t] = t < tokens ? 0.0f : -__builtin_inff();
+  for (int t = 0; t < whole_vectors(tokens); ++t) mask[t] = t < tokens ? 0.0f : -__builtin_inff();
 }
 
 // Runs kQueryRows queries at a time: body(first row, row count).
 template <int kQueryRows, class Body>
-BGE_INLINE void for_query_groups(int tokens, const Body& body) {
-  for (int row = 0; row < tokens; row += kQueryRows) {
-    body(row, tokens - row < kQueryRows ? tokens - row : kQueryRows);
+BGE_INLINE void for_query_groups(Range queries, const Body& body) {
+  for (int row = queries.begin; row < queries.end; row += kQueryRows) {
+    body(row, queries.end - row < kQueryRows ? queries.end - row : kQueryRows);
   }
 }
 

@@ -22,7 +22,7 @@ struct FloatAttention {
   float* scores;       // [kQueryRows][padded]
 
   FloatAttention(int tokens, int head_size, BumpAllocator& memory) {
-    const std::size_t keys = static_cast<std::size_t>(padded_keys(tokens));
+    const std::size_t keys = static_cast<std::size_t>(whole_vectors(tokens));
     const std::size_t size = static_cast<std::size_t>(head_size);
     key_steps = memory.take<float>(keys * size);
     key_mask = memory.take<float>(keys);
@@ -33,7 +33,7 @@ struct FloatAttention {
   }
 
   void pack_keys(const float* keys, std::size_t stride, int tokens, int head_size) const {
-    for (int t = 0; t < padded_keys(tokens); ++t, keys += stride) {
+    for (int t = 0; t < whole_vectors(tokens); ++t, keys += stride) {
       float* column =
           key_steps +
           static_cast<std::size_t>(t / kLanes) * static_cast<std::size_t>(head_size) * kLanes +
@@ -50,6 +50,17 @@ struct FloatAttention {
         Isa::store(step, Isa::load(values + static_cast<std::size_t>(t) * stride + c));
       }
       Isa::store(value_bias + c, Isa::splat(0.0f));
+    }
+  }
+
+  // Adds to each score what belongs to the distance from the query to the key.
+  BGE_INLINE void add_bias(const float* bias, int first_query, int rows, int keys) const {
+    for (int r = 0; r < rows; ++r) {
+      float* row = scores + static_cast<std::size_t>(r) * static_cast<std::size_t>(keys);
+      const float* of_key = bias - (first_query + r);
+      for (int t = 0; t < keys; t += kLanes) {
+        Isa::store(row + t, Isa::add(Isa::load(row + t), Isa::load(of_key + t)));
+      }
     }
   }
 
@@ -75,12 +86,12 @@ struct FloatAttention {
 
   void run(const HeadTask& task) const {
     const int size = task.head_size;
-    const int keys = padded_keys(task.tokens);
-    const std::size_t stride = 3 * static_cast<std::size_t>(task.hidden);
+    const int keys = whole_vectors(task.tokens);
+    const std::size_t stride = 3 * static_cast<std::size_t>(task.width);
     const float* query = task.qkv + task.head * size;
-    const F score_scale = Isa::splat(1.0f / __builtin_sqrtf(static_cast<float>(size)));
-    pack_keys(query + task.hidden, stride, task.tokens, size);
-    pack_values(query + 2 * task.hidden, stride, task.tokens, size);
+    const F score_scale = Isa::splat(1.0f / __builtin_sqrtf(static_cast<float>(task.features)));
+    pack_keys(query + task.width, stride, task.tokens, size);
+    pack_values(query + 2 * task.width, stride, task.tokens, size);
     PackedLinear key_columns;
     key_columns.inner = size;
     key_columns.panels = keys / kLanes;
@@ -93,7 +104,7 @@ struct FloatAttention {
     value_columns.bias = value_bias;
     const Operand query_rows{queries, static_cast<std::size_t>(size), nullptr, nullptr};
     const Operand score_rows{scores, static_cast<std::size_t>(keys), nullptr, nullptr};
-    for_query_groups<kQueryRows>(task.tokens, [&](int first, int rows) {
+    for_query_groups<kQueryRows>(task.queries, [&](int first, int rows) {
       for (int r = 0; r < rows; ++r) {
         const float* row = query + static_cast<std::size_t>(first + r) * stride;
         for (int c = 0; c < size; c += kLanes) {
@@ -102,12 +113,13 @@ struct FloatAttention {
       }
       linear_float32<Isa>(query_rows, {0, rows}, key_columns, {0, key_columns.panels},
                           Epilogue::kBias, scores, static_cast<std::size_t>(keys));
+      if (task.distance_bias) add_bias(task.distance_bias, first, rows, keys);
       softmax(rows, keys);
       float* context = task.context +
-                       static_cast<std::size_t>(first) * static_cast<std::size_t>(task.hidden) +
+                       static_cast<std::size_t>(first) * static_cast<std::size_t>(task.width) +
                        task.head * size;
       linear_float32<Isa>(score_rows, {0, rows}, value_columns, {0, value_columns.panels},
-                          Epilogue::kBias, context, static_cast<std::size_t>(task.hidden));
+                          Epilogue::kBias, context, static_cast<std::size_t>(task.width));
     });
   }
 };

@@ -57,7 +57,7 @@ struct Int8Attention {
   std::int32_t* is_key;        // [16]: for the last 16 keys, -1 for a real one, 0 for padding
 
   Int8Attention(int tokens, int head_size, BumpAllocator& memory) {
-    const std::size_t keys = static_cast<std::size_t>(padded_keys(tokens));
+    const std::size_t keys = static_cast<std::size_t>(whole_vectors(tokens));
     const std::size_t size = static_cast<std::size_t>(head_size);
     key_steps = memory.take<unsigned char>(keys * size);
     key_scales = memory.take<float>(size);
@@ -110,7 +110,7 @@ struct Int8Attention {
       const F reach = Isa::sub(Isa::mul(all.high, half), Isa::mul(all.low, half));
       const F inverse = inverse_scale(reach);
       Isa::store(key_scales + c, Isa::div(reach, Isa::splat(127.0f)));
-      for (int t = 0; t < padded_keys(tokens); ++t) {
+      for (int t = 0; t < whole_vectors(tokens); ++t) {
         // Key t is column t % 16 of panel t / 16; each 64-byte step has four of its codes.
         unsigned char* column =
             key_steps +
@@ -165,9 +165,8 @@ struct Int8Attention {
     }
   }
 
-  BGE_INLINE void quantize_queries(const float* query, std::size_t stride, int rows,
-                                   int head_size) const {
-    const float score_scale = 1.0f / __builtin_sqrtf(static_cast<float>(head_size));
+  BGE_INLINE void quantize_queries(const float* query, std::size_t stride, int rows, int head_size,
+                                   float score_scale) const {
     QueryCode* codes = query_codes;
     for (int r = 0; r < rows; ++r, query += stride) {
       const auto scaled = [&](int c) {
@@ -187,17 +186,22 @@ struct Int8Attention {
     }
   }
 
+  // The highest score of a row's real keys, in all lanes; the others are among the last 16.
+  static BGE_INLINE I highest_score(const std::int32_t* row, int last, I real) {
+    const I lowest = Isa::bit_and(Isa::isub(Isa::isplat(-1), real), Isa::isplat(kLowest));
+    I top = Isa::bit_or(Isa::bit_and(Isa::iload(row + last), real), lowest);
+    for (int t = 0; t < last; t += kLanes) top = Isa::imax(Isa::iload(row + t), top);
+    return Isa::isplat(max_lanes<Isa>(top));
+  }
+
   // scores [rows][keys] -> levels and their scale a row.
   BGE_INLINE void softmax(int rows, int keys) const {
     const I real = Isa::iload(is_key);
-    const I lowest = Isa::bit_and(Isa::isub(Isa::isplat(-1), real), Isa::isplat(kLowest));
     const int last = keys - kLanes;
     for (int r = 0; r < rows; ++r) {
       const std::int32_t* row = scores + static_cast<std::size_t>(r * keys);
       LevelCode* codes = levels + static_cast<std::size_t>(r * keys);
-      I top = Isa::bit_or(Isa::bit_and(Isa::iload(row + last), real), lowest);
-      for (int t = 0; t < last; t += kLanes) top = Isa::imax(Isa::iload(row + t), top);
-      const I highest = Isa::isplat(max_lanes<Isa>(top));
+      const I highest = highest_score(row, last, real);
       const F slope = Isa::splat(query_scales[r] * kExpRootSlope);
       F sum = Isa::splat(0.0f);
       const auto weigh = [&](int t, I which) {
@@ -213,13 +217,52 @@ struct Int8Attention {
     }
   }
 
+  // The same for scores to which a bias is added that belongs to the distance from the query to the
+  // key. The integers of a row differ between ISAs by one number, so that they become floats only
+  // after the highest is subtracted; the sums with the bias have a highest of their own.
+  BGE_NOINLINE void softmax_with_bias(const float* bias, int first_query, int rows,
+                                      int keys) const {
+    const I real = Isa::iload(is_key);
+    const I never = Isa::bit_and(Isa::isub(Isa::isplat(-1), real),
+                                 Isa::float_to_bits(Isa::splat(-__builtin_inff())));
+    const int last = keys - kLanes;
+    const F slope = Isa::splat(kExpRootSlope);
+    for (int r = 0; r < rows; ++r) {
+      std::int32_t* row = scores + static_cast<std::size_t>(r * keys);
+      LevelCode* codes = levels + static_cast<std::size_t>(r * keys);
+      const float* of_key = bias - (first_query + r);
+      const I highest = highest_score(row, last, real);
+      const F scale = Isa::splat(query_scales[r]);
+      F best = Isa::splat(-__builtin_inff());
+      for (int t = 0; t < keys; t += kLanes) {
+        const F below = Isa::to_float(Isa::isub(Isa::iload(row + t), highest));
+        I score = Isa::float_to_bits(Isa::fma(below, scale, Isa::load(of_key + t)));
+        if (t == last) score = Isa::bit_or(Isa::bit_and(score, real), never);
+        Isa::istore(row + t, score);
+        best = Isa::max(Isa::bits_to_float(score), best);
+      }
+      const F most = Isa::splat(max_lanes<Isa>(best));
+      F sum = Isa::splat(0.0f);
+      for (int t = 0; t < keys; t += kLanes) {
+        const F below = Isa::sub(Isa::bits_to_float(Isa::iload(row + t)), most);
+        I root = Isa::float_to_bits(exp_255_root<Isa>(below, slope));
+        if (t == last) root = Isa::bit_and(root, real);
+        const F weight = Isa::bits_to_float(root);
+        sum = Isa::fma(weight, weight, sum);
+        ValueDot::store_codes(codes + t, round_square<Isa>(weight));
+      }
+      level_scales[r] = 1.0f / sum_lanes<Isa>(sum);
+    }
+  }
+
   void run(const HeadTask& task) const {
     const int size = task.head_size;
-    const int keys = padded_keys(task.tokens);
-    const std::size_t stride = 3 * static_cast<std::size_t>(task.hidden);
+    const int keys = whole_vectors(task.tokens);
+    const std::size_t stride = 3 * static_cast<std::size_t>(task.width);
     const float* query = task.qkv + task.head * size;
-    pack_keys(query + task.hidden, stride, task.tokens, size);
-    pack_values(query + 2 * task.hidden, stride, task.tokens, size);
+    const float score_scale = 1.0f / __builtin_sqrtf(static_cast<float>(task.features));
+    pack_keys(query + task.width, stride, task.tokens, size);
+    pack_values(query + 2 * task.width, stride, task.tokens, size);
     for (int i = 0; i < kLanes; ++i) is_key[i] = keys - kLanes + i < task.tokens ? -1 : 0;
     for (int r = 0; r < kQueryRows; ++r) level_zeros[r] = ValueDot::kCodeOffset;
     const int value_rows = padded_values(task.tokens);
@@ -229,15 +272,20 @@ struct Int8Attention {
                                      value_scales, value_means,   nullptr,     {}};
     const Operand query_rows{query_codes, static_cast<std::size_t>(size), nullptr, nullptr};
     const Operand level_rows{levels, static_cast<std::size_t>(keys), level_scales, level_zeros};
-    for_query_groups<kQueryRows>(task.tokens, [&](int first, int rows) {
-      quantize_queries(query + static_cast<std::size_t>(first) * stride, stride, rows, size);
+    for_query_groups<kQueryRows>(task.queries, [&](int first, int rows) {
+      quantize_queries(query + static_cast<std::size_t>(first) * stride, stride, rows, size,
+                       score_scale);
       dot_products<KeyDot>(query_rows, rows, key_columns, scores, static_cast<std::size_t>(keys));
-      softmax(rows, keys);
+      if (task.distance_bias) {
+        softmax_with_bias(task.distance_bias, first, rows, keys);
+      } else {
+        softmax(rows, keys);
+      }
       float* context = task.context +
-                       static_cast<std::size_t>(first) * static_cast<std::size_t>(task.hidden) +
+                       static_cast<std::size_t>(first) * static_cast<std::size_t>(task.width) +
                        task.head * size;
       linear_int8<Isa, ValueDot>(level_rows, {0, rows}, value_columns, {0, value_columns.panels},
-                                 Epilogue::kBias, context, static_cast<std::size_t>(task.hidden));
+                                 Epilogue::kBias, context, static_cast<std::size_t>(task.width));
     });
   }
 };

@@ -8,6 +8,7 @@
 #include "kernels/pool.h"
 #include "kernels/quantize.h"
 #include "kernels/search.h"
+#include "kernels/tanh.h"
 
 namespace bge {
 namespace {
@@ -34,6 +35,7 @@ constexpr KernelTable make_table() {
       add_norm<Isa>,
       pool<Isa>,
       finish<Isa>,
+      tanh_values<Isa>,
       {search_floats<Isa>, search_bytes<Isa>, search_bits<Isa>, invert_float_norms<Isa>,
        invert_byte_norms<Isa>},
   };

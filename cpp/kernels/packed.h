@@ -28,6 +28,14 @@ inline constexpr int kStepBytes = 64;    // one step of a panel, one cache line
 inline constexpr int kStepDepth = 4;     // values of k in an int8 step
 inline constexpr int kMaxInner = 32768;  // 32768 * 128 * 255 < 2^31: no int32 sum can overflow
 
+namespace {  // files of every instruction set include it, see kernels/lanes.h
+
+// What a row of n numbers takes in memory: rows are padded to whole vectors, so that kernels need
+// no tails.
+constexpr int whole_vectors(int n) { return (n + kLanes - 1) / kLanes * kLanes; }
+
+}  // namespace
+
 enum class ByteForm { kSigned, kPaired };
 
 // ByteForm::kPaired is for VPMADDUBSW, which multiplies codes of [0, 255] by weights and adds

@@ -82,7 +82,7 @@ inline void vector_signs(const float* v, int dimensions, std::uint8_t flip, std:
 // Truncates vector [hidden], which is overwritten, then normalises it, then quantises it into out.
 template <class Isa>
 void finish(const VectorOutput& output, float* vector, void* out) {
-  const int width = (output.dimensions + kLanes - 1) / kLanes * kLanes;
+  const int width = whole_vectors(output.dimensions);
   for (int c = output.dimensions; c < width; ++c) vector[c] = 0.0f;
   if (output.normalize) normalize_vector<Isa>(vector, width);
   switch (output.precision) {

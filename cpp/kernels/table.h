@@ -15,14 +15,16 @@ enum class Epilogue { kBias, kBiasGelu };
 enum class Pooling { kMean, kCls, kMax, kMeanSqrtLen };
 enum class Precision { kFloat32, kInt8, kUint8, kBinary, kUbinary };
 
+// Rows of `width` floats lie in whole vectors of 16, padded with zeros.
 struct LayerNorm {
-  const float* weight = nullptr;  // [width]
-  const float* bias = nullptr;    // [width]
+  const float* weight = nullptr;  // [width], padded
+  const float* bias = nullptr;    // [width], padded
   float epsilon = 0.0f;
   int width = 0;
 };
 
 // The embedding tables and the LayerNorm of their sum. Either words_int8 or words_float is null.
+// Rows are padded as those of the LayerNorm.
 struct EmbeddingTables {
   const std::int8_t* words_int8 = nullptr;  // [vocab][hidden], any alignment: q * scale
   const float* words_scale = nullptr;       // [vocab], or one for all rows
@@ -48,15 +50,21 @@ struct OperandBuffers {
 };
 
 // One head of one text: `qkv` points to the text's first row of the fused projection
-// [tokens][3 * hidden] (queries, keys, values side by side), `context` to its first row of
-// [tokens][hidden]. Both point to column 0; the kernel adds the head's columns.
+// [tokens][3 * width] (queries, keys, values side by side), `context` to its first row of
+// [tokens][width]. Both point to column 0; the kernel adds the head's columns. Rows of the context
+// are written for the given queries only.
 struct HeadTask {
   const float* qkv = nullptr;
   float* context = nullptr;
   int tokens = 0;
-  int hidden = 0;
-  int head_size = 0;
+  Range queries;      // of the tokens
+  int width = 0;      // of all heads
+  int head_size = 0;  // in memory, a multiple of 16; width is a multiple of it
+  int features = 0;   // of a head; those behind them are zeros
   int head = 0;
+  // Added to a score is distance_bias[key - query]; null for none. Keys may be read up to a whole
+  // vector.
+  const float* distance_bias = nullptr;
 };
 
 struct VectorOutput {
@@ -118,6 +126,8 @@ struct KernelTable {
   void (*pool)(Pooling pooling, const float* x, int tokens, int hidden, float* out);
   // vector [hidden], which is overwritten -> truncated, then normalised, then quantised.
   void (*finish)(const VectorOutput& output, float* vector, void* out);
+  // x [count] in place, count a multiple of 16.
+  void (*tanh)(float* x, int count);
   SearchKernels search;
 };
 

@@ -1,5 +1,7 @@
 #include "model/encoder.h"
 
+#include <cstring>
+
 #include "model/positions.h"
 
 namespace bge {
@@ -13,6 +15,10 @@ Range part(int t, int parts, int size, int grain) {
     return at < size ? at : size;
   };
   return {cut(t), cut(t + 1)};
+}
+
+int rows_of(const RaggedBatch& batch, Block block) {
+  return static_cast<int>(batch.offsets[block.end] - batch.offsets[block.begin]);
 }
 
 OperandBuffers from_row(const OperandBuffers& buffers, int row, int width, std::size_t code_bytes) {
@@ -33,18 +39,55 @@ struct Encoder::Chunk {
 };
 
 void Encoder::run(const RaggedBatch& batch, Block block) {
-  const int rows = static_cast<int>(batch.offsets[block.end] - batch.offsets[block.begin]);
   embed(batch, block);
   for (const PackedLayer& layer : model_.layers) {
-    for_each_chunk(rows, [&](const Chunk& chunk) { project(layer, chunk); });
-    attend(batch, block);
-    for_each_chunk(rows, [&](const Chunk& chunk) { finish_layer(layer, chunk); });
+    run_layer(layer, batch, block);
     if (stop_.stopped()) return;
   }
 }
 
+void Encoder::run_first_pooled(const RaggedBatch& batch, Block block, int skip) {
+  embed(batch, block);
+  const PackedLayer& last = model_.layers.back();
+  for (const PackedLayer& layer : model_.layers) {
+    if (&layer == &last) break;
+    run_layer(layer, batch, block);
+    if (stop_.stopped()) return;
+  }
+  for_each_chunk(rows_of(batch, block), [&](const Chunk& chunk) { project(last, chunk); });
+  attend(batch, block, [&](std::int64_t text) {
+    const int token = batch.first_pooled(text, skip);
+    return Range{token, token + 1};
+  });
+  const int texts = gather_first_pooled(batch, block, skip);
+  for_each_chunk(texts, [&](const Chunk& chunk) { finish_layer(last, chunk); });
+}
+
+void Encoder::run_layer(const PackedLayer& layer, const RaggedBatch& batch, Block block) {
+  const int rows = rows_of(batch, block);
+  for_each_chunk(rows, [&](const Chunk& chunk) { project(layer, chunk); });
+  attend(batch, block, [&](std::int64_t text) { return Range{0, batch.tokens(text)}; });
+  for_each_chunk(rows, [&](const Chunk& chunk) { finish_layer(layer, chunk); });
+}
+
+// Moves each text's row of hidden states and context to the front. Returns the number of texts.
+int Encoder::gather_first_pooled(const RaggedBatch& batch, Block block, int skip) {
+  const auto move = [](float* rows, std::size_t width, std::size_t from, std::size_t to) {
+    std::memmove(rows + to * width, rows + from * width, width * sizeof(float));
+  };
+  const std::int64_t first_row = batch.offsets[block.begin];
+  for (std::int64_t text = block.begin; text < block.end; ++text) {
+    const std::size_t from = static_cast<std::size_t>(batch.offsets[text] - first_row) +
+                             static_cast<std::size_t>(batch.first_pooled(text, skip));
+    const std::size_t to = static_cast<std::size_t>(text - block.begin);
+    move(workspaces_[0]->hidden_states(), static_cast<std::size_t>(model_.config.row()), from, to);
+    move(workspaces_[0]->context(), static_cast<std::size_t>(model_.config.heads_row()), from, to);
+  }
+  return static_cast<int>(block.end - block.begin);
+}
+
 void Encoder::embed(const RaggedBatch& batch, Block block) {
-  const std::size_t hidden = static_cast<std::size_t>(model_.config.hidden);
+  const std::size_t hidden = static_cast<std::size_t>(model_.config.row());
   float* out = workspaces_[0]->hidden_states();
   std::int32_t* positions = workspaces_[0]->positions();
   for (std::int64_t text = block.begin; text < block.end; ++text) {
@@ -62,49 +105,56 @@ void Encoder::embed(const RaggedBatch& batch, Block block) {
 
 // Queries, keys and values of all heads, by one linear.
 void Encoder::project(const PackedLayer& layer, const Chunk& chunk) {
-  const std::size_t hidden = static_cast<std::size_t>(model_.config.hidden);
+  const std::size_t hidden = static_cast<std::size_t>(model_.config.row());
+  const std::size_t heads = static_cast<std::size_t>(model_.config.heads_row());
   const std::size_t row = static_cast<std::size_t>(chunk.row);
   const float* x = workspaces_[0]->hidden_states() + row * hidden;
-  prepare(x, model_.config.hidden, layer.query_key_value.input_factor, chunk);
+  prepare(x, layer.query_key_value, chunk);
   linear(x, layer.query_key_value, Epilogue::kBias, chunk,
-         workspaces_[0]->query_key_value() + row * 3 * hidden);
+         workspaces_[0]->query_key_value() + row * 3 * heads);
 }
 
-void Encoder::attend(const RaggedBatch& batch, Block block) {
+// queries(text) is the range of tokens whose context is wanted.
+template <class Queries>
+void Encoder::attend(const RaggedBatch& batch, Block block, const Queries& queries) {
   const Config& config = model_.config;
-  const std::size_t hidden = static_cast<std::size_t>(config.hidden);
+  const std::size_t width = static_cast<std::size_t>(config.heads_row());
   const std::int64_t first_row = batch.offsets[block.begin];
   const int texts = static_cast<int>(block.end - block.begin);
   team_.run(texts * config.heads, [&](int task, int worker) {
     if (stop_.requested(team_.width() > 1 ? worker : worker_)) return;
     const std::int64_t text = block.begin + task / config.heads;
     const std::size_t row = static_cast<std::size_t>(batch.offsets[text] - first_row);
-    const HeadTask head{workspaces_[0]->query_key_value() + row * 3 * hidden,
-                        workspaces_[0]->context() + row * hidden,
-                        batch.tokens(text),
-                        config.hidden,
-                        config.head_size(),
-                        task % config.heads};
-    compute_.attention(head, workspaces_[worker]->attention());
+    const int head = task % config.heads;
+    const HeadTask attention{workspaces_[0]->query_key_value() + row * 3 * width,
+                             workspaces_[0]->context() + row * width,
+                             batch.tokens(text),
+                             queries(text),
+                             config.heads_row(),
+                             config.padded_head(),
+                             config.head_size(),
+                             head,
+                             model_.distance_bias(head)};
+    compute_.attention(attention, workspaces_[worker]->attention());
   });
 }
 
 // x = norm(x + attention output); x = norm(x + FFN(x)).
 void Encoder::finish_layer(const PackedLayer& layer, const Chunk& chunk) {
-  const int hidden = model_.config.hidden;
-  const std::size_t at = static_cast<std::size_t>(chunk.row) * static_cast<std::size_t>(hidden);
-  const float* context = workspaces_[0]->context() + at;
-  float* x = workspaces_[0]->hidden_states() + at;
+  const std::size_t row = static_cast<std::size_t>(chunk.row);
+  const float* context =
+      workspaces_[0]->context() + row * static_cast<std::size_t>(model_.config.heads_row());
+  float* x = workspaces_[0]->hidden_states() + row * static_cast<std::size_t>(model_.config.row());
   float* output = chunk.buffers.output();
   float* intermediate = chunk.buffers.intermediate();
 
-  prepare(context, hidden, layer.attention_output.input_factor, chunk);
+  prepare(context, layer.attention_output, chunk);
   linear(context, layer.attention_output, Epilogue::kBias, chunk, output);
   add_norm(layer.attention_norm, chunk, x);
 
-  prepare(x, hidden, layer.up.input_factor, chunk);
+  prepare(x, layer.up, chunk);
   linear(x, layer.up, Epilogue::kBiasGelu, chunk, intermediate);
-  prepare(intermediate, model_.config.intermediate, layer.down.input_factor, chunk);
+  prepare(intermediate, layer.down, chunk);
   linear(intermediate, layer.down, Epilogue::kBias, chunk, output);
   add_norm(layer.output_norm, chunk, x);
 }
@@ -131,15 +181,16 @@ void Encoder::for_each_chunk(int rows, const Body& body) {
   }
 }
 
-void Encoder::prepare(const float* x, int width, const float* factor, const Chunk& chunk) {
+void Encoder::prepare(const float* x, const PackedLinear& weights, const Chunk& chunk) {
   if (compute_.code_bytes == 0) return;
+  const int width = weights.inner;
   constexpr int kGrain = 4;  // rows; fewer are not worth another worker
   const OperandBuffers buffers = chunk.buffers.operand();
   const int parts = chunk.rows > kGrain ? chunk.team.width() : 1;
   chunk.team.run(parts, [&](int i, int) {
     const Range r = part(i, parts, chunk.rows, kGrain);
     compute_.prepare(x + static_cast<std::size_t>(r.begin) * static_cast<std::size_t>(width),
-                     r.size(), width, factor,
+                     r.size(), width, weights.input_factor,
                      from_row(buffers, r.begin, width, compute_.code_bytes));
   });
 }

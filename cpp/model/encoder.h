@@ -23,21 +23,27 @@ class Encoder {
         worker_(worker),
         stop_(stop) {}
 
-  // Writes the token embeddings of the block, [rows][hidden], to workspaces[0]->hidden_states().
-  // If the stop is requested it ends early, and the rows are undefined.
+  // Writes the token embeddings of the block, [rows][row], to workspaces[0]->hidden_states(). If
+  // the stop is requested it ends early, and the rows are undefined.
   void run(const RaggedBatch& batch, Block block);
+  // The same for the first token only of each text that is pooled if `skip` are not: [texts][row].
+  // All tokens go through all layers but the last, where the other tokens' keys and values suffice.
+  void run_first_pooled(const RaggedBatch& batch, Block block, int skip);
 
  private:
   struct Chunk;
 
   void embed(const RaggedBatch& batch, Block block);
   void project(const PackedLayer& layer, const Chunk& chunk);
-  void attend(const RaggedBatch& batch, Block block);
+  template <class Queries>
+  void attend(const RaggedBatch& batch, Block block, const Queries& queries);
+  void run_layer(const PackedLayer& layer, const RaggedBatch& batch, Block block);
+  int gather_first_pooled(const RaggedBatch& batch, Block block, int skip);
   void finish_layer(const PackedLayer& layer, const Chunk& chunk);
 
   template <class Body>
   void for_each_chunk(int rows, const Body& body);
-  void prepare(const float* x, int width, const float* factor, const Chunk& chunk);
+  void prepare(const float* x, const PackedLinear& weights, const Chunk& chunk);
   void linear(const float* x, const PackedLinear& weights, Epilogue epilogue, const Chunk& chunk,
               float* out);
   void add_norm(const LayerNorm& norm, const Chunk& chunk, float* x);

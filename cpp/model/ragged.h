@@ -15,6 +15,10 @@ struct RaggedBatch {
   int tokens(std::int64_t text) const {
     return static_cast<int>(offsets[text + 1] - offsets[text]);
   }
+  // The first token that is pooled if `skip` are not: at least one is.
+  int first_pooled(std::int64_t text, int skip) const {
+    return skip < tokens(text) ? skip : tokens(text) - 1;
+  }
   std::int64_t total() const { return texts ? offsets[texts] : 0; }
 };
 

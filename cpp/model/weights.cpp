@@ -42,20 +42,20 @@ class Binder {
     return static_cast<const float*>(tensor.data);
   }
 
-  LinearWeights linear(const std::string& name, int out, int in) const {
+  LinearWeights linear(const std::string& name, Features out, Features in) const {
     LinearWeights w;
     w.name = name;
     w.out = out;
     w.in = in;
-    const TensorView& weight = get(name + ".weight", {out, in});
+    const TensorView& weight = get(name + ".weight", {out.count, in.count});
     if (weight.dtype == DType::kInt8) {
       w.weight_int8 = static_cast<const std::int8_t*>(weight.data);
-      w.scale = floats(name + ".weight_scale", {out});
-      if (find(name + ".input_factor")) w.input_factor = floats(name + ".input_factor", {in});
+      w.scale = floats(name + ".weight_scale", {out.count});
+      if (find(name + ".input_factor")) w.input_factor = floats(name + ".input_factor", {in.count});
     } else {
       w.weight_float = static_cast<const float*>(weight.data);
     }
-    w.bias = floats(name + ".bias", {out});
+    w.bias = floats(name + ".bias", {out.count});
     return w;
   }
 
@@ -89,16 +89,23 @@ EncoderWeights bind_weights(const Config& config, const TensorMap& tensors) {
   weights.token_types =
       binder.floats("embeddings.token_type_embeddings.weight", {config.token_types, hidden});
   weights.norm = binder.norm("embeddings.LayerNorm", hidden);
+  if (config.distance_buckets > 0) {
+    weights.distance_biases = binder.floats("encoder.relative_attention_bias.weight",
+                                            {config.distance_buckets, config.heads});
+  }
+  const Features all{hidden};
+  const Features by_head{hidden, config.heads};
+  const Features inner{config.intermediate};
   for (int i = 0; i < config.layers; ++i) {
     const std::string layer = "encoder.layer." + std::to_string(i) + ".";
     LayerWeights w;
-    w.query = binder.linear(layer + "attention.self.query", hidden, hidden);
-    w.key = binder.linear(layer + "attention.self.key", hidden, hidden);
-    w.value = binder.linear(layer + "attention.self.value", hidden, hidden);
-    w.attention_output = binder.linear(layer + "attention.output.dense", hidden, hidden);
+    w.query = binder.linear(layer + "attention.self.query", by_head, all);
+    w.key = binder.linear(layer + "attention.self.key", by_head, all);
+    w.value = binder.linear(layer + "attention.self.value", by_head, all);
+    w.attention_output = binder.linear(layer + "attention.output.dense", all, by_head);
     w.attention_norm = binder.norm(layer + "attention.output.LayerNorm", hidden);
-    w.up = binder.linear(layer + "intermediate.dense", config.intermediate, hidden);
-    w.down = binder.linear(layer + "output.dense", hidden, config.intermediate);
+    w.up = binder.linear(layer + "intermediate.dense", inner, all);
+    w.down = binder.linear(layer + "output.dense", all, inner);
     w.output_norm = binder.norm(layer + "output.LayerNorm", hidden);
     weights.layers.push_back(w);
   }

@@ -20,6 +20,18 @@ struct TensorView {
 
 using TensorMap = std::map<std::string, TensorView>;
 
+// The features of a row: `count` in the checkpoint, in equal groups (attention's heads, or all in
+// one), each of which is padded to whole vectors in memory.
+struct Features {
+  int count = 0;
+  int groups = 1;
+
+  int group() const { return count / groups; }
+  int padded_group() const { return whole_vectors(group()); }
+  int row() const { return groups * padded_group(); }
+  int place(int i) const { return i / group() * padded_group() + i % group(); }  // in the row
+};
+
 // y = (x * input_factor) W^T + bias. For an int8 weight W = weight * scale, with one scale an
 // output channel; a float weight has neither scale nor factor.
 struct LinearWeights {
@@ -27,10 +39,10 @@ struct LinearWeights {
   const std::int8_t* weight_int8 = nullptr;  // [out][in]
   const float* weight_float = nullptr;       // [out][in]
   const float* scale = nullptr;              // [out]
-  const float* bias = nullptr;               // [out]
+  const float* bias = nullptr;               // [out]; null for zeros, in dense layers
   const float* input_factor = nullptr;       // [in], optional
-  int out = 0;
-  int in = 0;
+  Features out;
+  Features in;
 };
 
 struct NormWeights {
@@ -43,6 +55,14 @@ struct LayerWeights {
   NormWeights attention_norm, output_norm;
 };
 
+enum class Activation { kIdentity, kTanh };
+
+// A layer after pooling: out = activation(W x + bias), in float32 whatever the compute type.
+struct DenseWeights {
+  LinearWeights linear;
+  Activation activation = Activation::kIdentity;
+};
+
 struct EncoderWeights {
   const std::int8_t* words_int8 = nullptr;  // [vocab][hidden]
   const float* words_scale = nullptr;       // [vocab], or [1] for all rows
@@ -51,7 +71,9 @@ struct EncoderWeights {
   const float* positions = nullptr;         // [positions][hidden]
   const float* token_types = nullptr;       // [token types][hidden]
   NormWeights norm;
+  const float* distance_biases = nullptr;  // [distance buckets][heads], or null
   std::vector<LayerWeights> layers;
+  std::vector<DenseWeights> dense;
 };
 
 // Finds every tensor by its Hugging Face BERT name. Throws std::invalid_argument naming the tensor

@@ -1,6 +1,7 @@
 // Scratch memory of one worker: activations of a block, and buffers for one chunk of its rows.
 #pragma once
 
+#include <algorithm>
 #include <atomic>
 
 #include "kernels/table.h"
@@ -22,36 +23,39 @@ class Workspace {
   Workspace(const Workspace&) = delete;
   Workspace& operator=(const Workspace&) = delete;
 
-  // Grows to what a block of `rows` tokens and a text of `longest` tokens need. After
-  // std::bad_alloc it can still be used. Tasks allocate nothing else, so they never throw.
+  // Grows to what a block of `rows` tokens, a text of `longest` tokens and vectors of
+  // `widest_vector` floats need. After std::bad_alloc it can still be used. Tasks allocate nothing
+  // else, so they never throw.
   void reserve(const Config& config, const ComputeKernels& compute, std::size_t rows,
-               std::size_t longest) {
+               std::size_t longest, std::size_t widest_vector) {
     const Recount recount{*this};
-    const std::size_t hidden = static_cast<std::size_t>(config.hidden);
-    const std::size_t widest = static_cast<std::size_t>(
-        config.intermediate > config.hidden ? config.intermediate : config.hidden);
+    const std::size_t hidden = static_cast<std::size_t>(config.row());
+    const std::size_t heads = static_cast<std::size_t>(config.heads_row());
+    const std::size_t intermediate = static_cast<std::size_t>(config.intermediate_row());
+    const std::size_t widest = std::max({hidden, heads, intermediate});
     hidden_states_.reserve(rows * hidden * sizeof(float));
     positions_.reserve(rows * sizeof(std::int32_t));
-    query_key_value_.reserve(rows * 3 * hidden * sizeof(float));
-    context_.reserve(rows * hidden * sizeof(float));
+    query_key_value_.reserve(rows * 3 * heads * sizeof(float));
+    context_.reserve(rows * heads * sizeof(float));
     output_.reserve(kChunkRows * hidden * sizeof(float));
-    intermediate_.reserve(kChunkRows * static_cast<std::size_t>(config.intermediate) *
-                          sizeof(float));
+    intermediate_.reserve(kChunkRows * intermediate * sizeof(float));
     codes_.reserve(kChunkRows * widest * compute.code_bytes);
     row_facts_.reserve(2 * kFactBytes);
-    pooled_.reserve(hidden * sizeof(float));
-    whole_.reserve(hidden * sizeof(float));
-    attention_.reserve(compute.attention_scratch(static_cast<int>(longest), config.head_size()));
+    vector_.reserve(widest_vector * sizeof(float));
+    next_vector_.reserve(widest_vector * sizeof(float));
+    attention_.reserve(compute.attention_scratch(static_cast<int>(longest), config.padded_head()));
   }
 
-  float* hidden_states() const { return hidden_states_.as<float>(); }        // [rows][hidden]
+  float* hidden_states() const { return hidden_states_.as<float>(); }        // [rows][row]
   std::int32_t* positions() const { return positions_.as<std::int32_t>(); }  // [rows]
-  float* query_key_value() const { return query_key_value_.as<float>(); }    // [rows][3 * hidden]
-  float* context() const { return context_.as<float>(); }                    // [rows][hidden]
-  float* output() const { return output_.as<float>(); }                      // [kChunkRows][hidden]
-  float* intermediate() const { return intermediate_.as<float>(); }  // [kChunkRows][intermediate]
-  float* pooled() const { return pooled_.as<float>(); }              // [hidden]
-  float* whole() const { return whole_.as<float>(); }                // [hidden], normalised
+  float* query_key_value() const { return query_key_value_.as<float>(); }  // [rows][3 * heads row]
+  float* context() const { return context_.as<float>(); }                  // [rows][row]
+  float* output() const { return output_.as<float>(); }                    // [kChunkRows][row]
+  float* intermediate() const {
+    return intermediate_.as<float>();
+  }  // [kChunkRows][intermediate row]
+  float* vector() const { return vector_.as<float>(); }            // [widest vector]
+  float* next_vector() const { return next_vector_.as<float>(); }  // [widest vector]
   void* attention() const { return attention_.as<void>(); }
 
   OperandBuffers operand() const {  // [kChunkRows][widest]
@@ -63,7 +67,7 @@ class Workspace {
   std::size_t bytes() const {
     return hidden_states_.bytes() + positions_.bytes() + query_key_value_.bytes() +
            context_.bytes() + output_.bytes() + intermediate_.bytes() + codes_.bytes() +
-           row_facts_.bytes() + pooled_.bytes() + whole_.bytes() + attention_.bytes();
+           row_facts_.bytes() + vector_.bytes() + next_vector_.bytes() + attention_.bytes();
   }
 
  private:
@@ -85,7 +89,7 @@ class Workspace {
   std::atomic<std::size_t>& held_;
   std::size_t counted_ = 0;
   AlignedBuffer hidden_states_, positions_, query_key_value_, context_;
-  AlignedBuffer output_, intermediate_, codes_, row_facts_, pooled_, whole_, attention_;
+  AlignedBuffer output_, intermediate_, codes_, row_facts_, vector_, next_vector_, attention_;
 };
 
 }  // namespace bge

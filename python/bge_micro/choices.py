@@ -13,6 +13,7 @@ Truncation = Literal["silent", "warn", "error"]
 Errors = Literal["strict", "replace", "skip"]
 OutputValue = Literal["sentence_embedding", "token_embeddings"]
 Pooling = Literal["mean", "cls", "max", "mean_sqrt_len_tokens"]
+Activation = Literal["identity", "tanh"]
 SimilarityFunction = Literal["cosine", "dot", "euclidean", "manhattan"]
 FileFormat = Literal["npy", "npz", "jsonl", "parquet", "safetensors"]
 
@@ -22,6 +23,7 @@ TRUNCATIONS: tuple[Truncation, ...] = get_args(Truncation)
 ERRORS: tuple[Errors, ...] = get_args(Errors)
 OUTPUT_VALUES: tuple[OutputValue | None, ...] = (*get_args(OutputValue), None)
 POOLINGS: tuple[Pooling, ...] = get_args(Pooling)
+ACTIVATIONS: tuple[Activation, ...] = get_args(Activation)
 SIMILARITY_FUNCTIONS: tuple[SimilarityFunction, ...] = get_args(SimilarityFunction)
 FILE_FORMATS: tuple[FileFormat, ...] = get_args(FileFormat)
 

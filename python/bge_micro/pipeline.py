@@ -60,7 +60,8 @@ class Pipeline:
             from bge_micro.quantize import quantize_checkpoint  # the bundled model needs none of it
 
             tensors = quantize_checkpoint(tensors, config)
-        self._core = _core.Engine(config, tensors, compute_type, isa)
+        dense = [(layer.weight, layer.bias, layer.activation) for layer in checkpoint.dense]
+        self._core = _core.Engine(config, tensors, compute_type, isa, dense)
 
     @property
     def isa(self) -> str:

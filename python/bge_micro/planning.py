@@ -64,15 +64,15 @@ class PlanMixin:
         text = self._prompt_text(prompt_name, prompt)
         limit = self._max_seq_length
         checkpoint = self._pipeline.checkpoint
-        hidden = checkpoint.config.hidden
+        whole_length = checkpoint.dimensions
         dimensions = truncate_dim if truncate_dim is not None else self.truncate_dim
         if dimensions is None:
-            dimensions = hidden
+            dimensions = whole_length
         else:
-            dimensions = min(check_positive("truncate_dim", dimensions), hidden)
+            dimensions = min(check_positive("truncate_dim", dimensions), whole_length)
         by_model = checkpoint.normalize
         # A Normalize module acts before truncation; normalising again would undo its effect.
-        whole = by_model and dimensions < hidden and not normalize_embeddings
+        whole = by_model and dimensions < whole_length and not normalize_embeddings
         return Plan(
             text,
             limit,

@@ -40,6 +40,7 @@ WEIGHTS = "cpp/model/weights.cpp"
 ENGINE = "cpp/engine.cpp"
 SAFETENSORS = "python/bge_micro/checkpoint/safetensors_file.py"
 JSON = "python/bge_micro/checkpoint/json_file.py"
+FAMILY = "python/bge_micro/checkpoint/families/family.py"
 PY_CONFIG = "python/bge_micro/checkpoint/config.py"
 TENSORS = "python/bge_micro/checkpoint/tensors.py"
 FILES = "python/bge_micro/checkpoint/weight_files.py"
@@ -71,7 +72,7 @@ MUTANTS = [
     Mutant(NORM, "Isa::add(sum, Isa::load(tables.token_type + c))", "sum"),
     Mutant(NORM, "Isa::splat(scale)", "Isa::splat(1.0f)"),
     Mutant(NORM, "id * tables.words_scale_stride", "0"),
-    Mutant(NORM, "size_t>(t) * hidden", "size_t>(t / 2) * hidden"),
+    Mutant(NORM, "size_t>(rows.positions[t]) * hidden", "size_t>(t / 2) * hidden"),
     Mutant(EXP, "-0x1.62e430p-1f", "-0x1.62e432p-1f"),
     Mutant(EXP, "0x1.fffdc6p-2f", "0x1.fffdc4p-2f"),
     Mutant(EXP, "Isa::splat(-87.0f), x", "Isa::splat(-86.0f), x"),
@@ -97,7 +98,7 @@ MUTANTS = [
     Mutant(LINEAR, "half_panel ? ends[half_panel - 1] : 0", "0", "avx2"),
     Mutant(LINEAR, "{paired.extra_k[e]}", "{paired.extra_k[e]} / 2", "avx2"),
     Mutant(LINEAR, "2 * panel + column / Dot::kColumns", "2 * panel", "avx2"),
-    Mutant("cpp/kernels/attention.h", "(tokens + kLanes - 1)", "(tokens + kLanes - 2)"),
+    Mutant("cpp/kernels/packed.h", "(n + kLanes - 1)", "(n + kLanes - 2)"),
     Mutant("cpp/kernels/attention.h", "t < tokens ? 0.0f", "t <= tokens ? 0.0f"),
     Mutant(INT8, "Isa::fma(all.low, half, Isa::mul(all.high, half))", "Isa::mul(all.high, half)"),
     Mutant(INT8, "all.sum = Isa::add(v, all.sum)", "all.sum = v"),
@@ -119,7 +120,7 @@ MUTANTS = [
     Mutant(INT8, "sum = Isa::fma(root, root, sum)", "sum = Isa::add(Isa::mul(root, root), sum)"),
     Mutant(INT8, "weigh(last, real)", "weigh(last, Isa::isplat(-1))"),
     Mutant(INT8, "keys - kLanes + i < task.tokens", "keys - kLanes + i <= task.tokens"),
-    Mutant(INT8, "query + 2 * task.hidden", "query + task.hidden"),
+    Mutant(INT8, "query + 2 * task.width", "query + task.width"),
     Mutant(FLOAT, "Isa::sub(Isa::load(row + t), highest)", "Isa::load(row + t)"),
     Mutant(
         FLOAT, "sum = Isa::add(sum, probability)", "sum = Isa::add(probability, Isa::splat(0.0f))"
@@ -176,8 +177,8 @@ MUTANTS = [
     Mutant(PACK, "if (part.input_factor) w *= part.input_factor[k];", ""),
     Mutant(
         PACK,
-        "part.weight_int8[row + k]) * part.scale[j]",
-        "part.weight_int8[row + k]) * part.scale[0]",
+        "part.weight_int8[at]) * part.scale[j]",
+        "part.weight_int8[at]) * part.scale[0]",
     ),
     Mutant(PACK, "bytes) != 0", "bytes) > 0"),
     Mutant(
@@ -198,9 +199,9 @@ MUTANTS = [
     Mutant(
         ENCODER, "Epilogue::kBiasGelu, chunk, intermediate", "Epilogue::kBias, chunk, intermediate"
     ),
-    Mutant(ENCODER, "layer.down.input_factor", "nullptr"),
+    Mutant(ENCODER, "width, weights.input_factor", "width, nullptr"),
     Mutant(ENCODER, "task % config.heads", "task / texts % config.heads"),
-    Mutant(CONFIG, "n % 64 == 0", "n % 32 == 0"),
+    Mutant(CONFIG, "c.heads <= kMaxInner / c.padded_head()", "c.heads <= kMaxInner"),
     Mutant(CONFIG, "c.positions <= kMaxInner", "c.positions <= 2 * kMaxInner"),
     Mutant(CONFIG, "c.hidden % c.heads == 0", "c.heads <= c.hidden"),
     Mutant(WEIGHTS, "tensor->shape != shape", "tensor->shape.size() != shape.size()"),
@@ -210,13 +211,13 @@ MUTANTS = [
         'w.value = binder.linear(layer + "attention.self.value"',
         'w.value = binder.linear(layer + "attention.self.key"',
     ),
-    Mutant(ENGINE, "dimensions > config.hidden", "dimensions > config.hidden + 1"),
+    Mutant(ENGINE, "dimensions > model_.vector_width()", "dimensions > model_.vector_width() + 1"),
     Mutant(ENGINE, "tokens < 1 ||", "tokens < 0 ||"),
     Mutant(ENGINE, "tokens > config.max_tokens()", "tokens > config.max_tokens() + 1"),
     Mutant(ENGINE, "batch.ids[i] >= config.vocab", "batch.ids[i] > config.vocab"),
     Mutant(ENGINE, "batch.ids[i] < 0 ||", ""),
     Mutant(ENGINE, "batch.offsets[0] != 0", "batch.offsets[0] < 0"),
-    Mutant(ENGINE, "batch.tokens(text) - 1)", "batch.tokens(text))"),
+    Mutant("cpp/model/ragged.h", "? skip : tokens(text) - 1", "? skip : tokens(text)"),
     Mutant(ENGINE, "if (stop.stopped()) throw Stopped();", ""),
     Mutant(SAFETENSORS, "length > min(available, MAX_HEADER_BYTES)", "length > available"),
     Mutant(SAFETENSORS, "needed != end - begin", "needed > end - begin"),
@@ -233,17 +234,20 @@ MUTANTS = [
     Mutant(JSON, "size > most_bytes", "size > 2 * most_bytes"),
     Mutant(JSON, "len(result) < len(pairs)", "len(result) > len(pairs)"),
     Mutant(JSON, "parse_constant=_refuse_constant,", ""),
-    Mutant(PY_CONFIG, "not 1 <= found <= largest", "not 0 <= found <= largest"),
-    Mutant(PY_CONFIG, "not 1e-37 <= found", "not 0 <= found"),
-    Mutant(PY_CONFIG, "_HEAD_MULTIPLE = 16", "_HEAD_MULTIPLE = 8"),
-    Mutant(PY_CONFIG, "_FEATURE_MULTIPLE = 64", "_FEATURE_MULTIPLE = 32"),
-    Mutant(PY_CONFIG, "MAX_INNER = 32768", "MAX_INNER = 32768 + 64"),
-    Mutant(PY_CONFIG, "type(found) is not int or", ""),
+    Mutant(FAMILY, "not least <= found <= largest", "not 0 <= found <= largest"),
+    Mutant(FAMILY, "not 1e-37 <= found", "not 0 <= found"),
+    Mutant(PY_CONFIG, "padded > MAX_INNER", "padded > 2 * MAX_INNER"),
+    Mutant(
+        "python/bge_micro/checkpoint/encoder_config.py",
+        "MAX_INNER = 32768",
+        "MAX_INNER = 32768 + 64",
+    ),
+    Mutant(FAMILY, "type(found) is not int or", ""),
     Mutant(TENSORS, "chunk.min() < -127", "chunk.min() < -128"),
     Mutant(TENSORS, "array.min() <= 0", "array.min() < 0"),
     Mutant(TENSORS, "range(0, flat.size, _CHUNK)", "range(0, min(flat.size, _CHUNK), _CHUNK)"),
     Mutant(TENSORS, "len(present) < 3", "len(present) < 2"),
-    Mutant(TENSORS, "tensor.info.shape != shape", "len(tensor.info.shape) != len(shape)"),
+    Mutant(TENSORS, "if tensor.info.shape != shape", "if len(tensor.info.shape) != len(shape)"),
     Mutant(FILES, "or Path(name).name != name", ""),
     Mutant(FILES, "if name in stored:", "if False:"),
     Mutant(MODULES, "limit < 3", "limit < 2"),

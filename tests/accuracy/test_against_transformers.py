@@ -46,6 +46,12 @@ MODELS: dict[str, tuple[str, dict[str, Any]]] = {
     "CamembertModel": ("CamembertConfig", SIZES),
     "DistilBertModel": ("DistilBertConfig", DISTILBERT),
     "DistilBertForMaskedLM": ("DistilBertConfig", DISTILBERT),
+    "MPNetModel": ("MPNetConfig", {**SIZES, "max_position_embeddings": 150}),
+    "MPNetForMaskedLM": ("MPNetConfig", {**SIZES, "max_position_embeddings": 150}),
+    "BertModel of odd sizes": (
+        "BertConfig",
+        {**SIZES, "hidden_size": 78, "num_attention_heads": 3, "intermediate_size": 150},
+    ),
     "ElectraModel": ("ElectraConfig", {**SIZES, "embedding_size": 64}),
     "ElectraForPreTraining": ("ElectraConfig", {**SIZES, "embedding_size": 64}),
 }
@@ -55,11 +61,13 @@ def random_model(name: str) -> Any:
     """Return a model whose biases and norms are not the zeros and ones of a new one."""
     config, sizes = MODELS[name]
     torch.manual_seed(3)
-    model = getattr(transformers, name)(getattr(transformers, config)(**sizes)).eval()
+    model = getattr(transformers, name.split()[0])(getattr(transformers, config)(**sizes)).eval()
     with torch.no_grad():
         for parameter in model.parameters():
             if parameter.ndim == 1:
                 parameter.add_(0.2 * torch.randn_like(parameter))
+            elif parameter.shape == (32, 4):  # MPNet's attention biases
+                parameter.mul_(5)
     return model
 
 

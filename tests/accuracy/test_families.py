@@ -28,9 +28,9 @@ from random_weights import Tensors
 pytestmark = pytest.mark.parametrize("kind", [pytest.param(k, id=n) for n, k in KINDS.items()])
 
 
-def expected(tensors: Tensors, config: Any) -> list[NDArray[np.float64]]:
+def expected(tensors: Tensors, config: Any, texts: list[str] = TEXTS) -> list[NDArray[np.float64]]:
     """Return the vectors of the texts in float64."""
-    return [reference.encode(tensors, token_ids(text), config).vector for text in TEXTS]
+    return [reference.encode(tensors, token_ids(text), config).vector for text in texts]
 
 
 def cosines(found: NDArray[np.float32], wanted: list[NDArray[np.float64]]) -> list[float]:
@@ -45,8 +45,10 @@ def test_vectors(kind: Any, headed: bool, tmp_path: Path) -> None:
     checkpoint = load_folder(tmp_path)
     assert checkpoint.config == kind.config
     assert checkpoint.max_seq_length == kind.config.max_tokens
-    found = SentenceTransformer(tmp_path, compute_type="float32").encode(TEXTS)
-    wanted = expected(tensors, kind.config)
+    longest = " ".join(f"w{7 * n * n % 50}" for n in range(kind.config.max_tokens - 2))
+    texts = [*TEXTS, longest]
+    found = SentenceTransformer(tmp_path, compute_type="float32").encode(texts)
+    wanted = expected(tensors, kind.config, texts)
     np.testing.assert_allclose(found, wanted, atol=2e-5 * np.abs(wanted).max())
 
 
@@ -75,7 +77,7 @@ def test_saved_folders_give_the_same_bits(kind: Any, compute_type: Any, tmp_path
 def test_a_text_may_fill_all_positions(kind: Any, tmp_path: Path) -> None:
     write_family_folder(tmp_path, kind, family_weights(kind))
     model = SentenceTransformer(tmp_path)
-    words = " ".join(["w1"] * 100)
+    words = " ".join(["w1"] * 200)
     assert len(model.encode(words, output_value="token_embeddings")) == kind.config.max_tokens
 
 

@@ -48,16 +48,14 @@ REFUSED: list[tuple[str, Any, str]] = [
     ("hidden_act", "relu", "only 'gelu'"),
     ("position_embedding_type", "relative_key", "position_embedding_type"),
     ("is_decoder", True, "is_decoder"),
-    ("hidden_size", 96, "hidden_size is 96, expected a multiple of 64"),
     ("hidden_size", 32768 + 64, "hidden_size is 32832"),
     ("hidden_size", 64.0, r"hidden_size is 64\.0"),
     ("hidden_size", True, "hidden_size is True"),
     ("hidden_size", -64, "hidden_size is -64"),
     ("hidden_size", "64", "hidden_size is '64'"),
-    ("intermediate_size", 100, "intermediate_size is 100"),
+    ("intermediate_size", 0, "intermediate_size is 0"),
     ("intermediate_size", 2**16, "intermediate_size is 65536"),
     ("num_attention_heads", 3, "num_attention_heads is 3, which does not divide"),
-    ("num_attention_heads", 8, "head size of 8, expected a multiple of 16"),
     ("num_attention_heads", 0, "num_attention_heads is 0"),
     ("num_hidden_layers", 10**9, "num_hidden_layers"),
     ("num_hidden_layers", None, "num_hidden_layers is None"),
@@ -79,6 +77,12 @@ def test_refusals_name_file_field_and_value(
     with pytest.raises(CheckpointError, match=message) as caught:
         parse_config(fields, "the/config.json")
     assert "the/config.json" in str(caught.value)
+
+
+def test_more_heads_than_padding_permits(tiny_config: EncoderConfig) -> None:
+    fields = tiny_config._replace(hidden=4096, heads=4096).to_json()
+    with pytest.raises(CheckpointError, match="with 16 features each gives 65536"):
+        parse_config(fields, "here")
 
 
 @pytest.mark.parametrize(

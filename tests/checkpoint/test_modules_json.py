@@ -96,7 +96,8 @@ def test_other_pooling_is_refused_by_name(
 @pytest.mark.parametrize(
     ("value", "message"),
     [
-        (modules(OLD + "Transformer", OLD + "Pooling", OLD + "Dense"), "Dense"),
+        (modules(OLD + "Transformer", OLD + "Pooling", OLD + "LSTM"), "LSTM"),
+        (modules(*(OLD + n for n in ("Transformer", "Pooling", "Normalize", "Dense"))), "Dense"),
         (modules(OLD + "Transformer"), "Transformer"),
         (modules(OLD + "Pooling", OLD + "Transformer"), "Pooling, Transformer"),
         (modules(OLD + "CLIPModel"), "CLIPModel"),

@@ -29,6 +29,7 @@ class Sizes:
     token_types: int = 2
     layer_norm_eps: float = 1e-12
     padding_id: int = -1
+    distance_buckets: int = 0
 
 
 def random_tensors(sizes: Sizes, int8: bool = True, factors: bool = True, seed: int = 0) -> Tensors:

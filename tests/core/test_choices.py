@@ -11,6 +11,7 @@ def test_choices_of_the_core_are_those_of_python() -> None:
         "compute_type": choices.COMPUTE_TYPES,
         "pooling": choices.POOLINGS,
         "precision": choices.PRECISIONS,
+        "activation": choices.ACTIVATIONS,
         "element": ("float32", "int8", "uint8", "bits"),
         "metric": ("dot", "cosine"),
     }

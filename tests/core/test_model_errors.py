@@ -65,15 +65,15 @@ def model() -> _core.Engine:
     [
         ("layers", 0, "layers is 0, expected a positive number"),
         ("layers", -1, "layers is -1"),
-        ("hidden", 0, "hidden is 0, expected a positive multiple of 64"),
-        ("hidden", 96, "hidden is 96, expected a positive multiple of 64"),
-        ("hidden", 100, "hidden is 100, expected a positive multiple of 64"),
+        ("hidden", 0, "hidden is 0, expected 1 to 32768"),
         ("hidden", 2**20, "hidden is 1048576"),
         ("heads", 0, "heads is 0, expected a divisor of hidden, 64"),
         ("heads", -4, "heads is -4"),
         ("heads", 3, "heads is 3"),
-        ("heads", 8, "hidden / heads is 8, expected a multiple of 16"),
-        ("intermediate", 100, "intermediate is 100, expected a positive multiple of 64"),
+        ("intermediate", 0, "intermediate is 0, expected 1 to 32768"),
+        ("padding_id", -2, "padding_id is -2, expected -1 to 510"),
+        ("padding_id", 511, "padding_id is 511, expected -1 to 510"),
+        ("distance_buckets", 16, "distance_buckets is 16, expected 0 or 32"),
         ("intermediate", 2**17, "intermediate is 131072"),
         ("positions", 0, "positions is 0, expected 1 to 32768"),
         ("positions", 2**15 + 1, "positions is 32769"),
@@ -84,6 +84,11 @@ def model() -> _core.Engine:
 def test_bad_config(field: str, value: int, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         make({field: value})
+
+
+def test_more_heads_than_padding_permits() -> None:
+    with pytest.raises(ValueError, match="heads is 4096, expected at most 2048, each padded to 16"):
+        make({"hidden": 4096, "heads": 4096})
 
 
 @pytest.mark.parametrize(

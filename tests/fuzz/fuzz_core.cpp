@@ -64,8 +64,8 @@ bge::EncoderWeights weights(Numbers& numbers) {
   const auto linear = [&](const char* name, int out, int in) {
     bge::LinearWeights w;
     w.name = name;
-    w.out = out;
-    w.in = in;
+    w.out = {out};
+    w.in = {in};
     w.weight_int8 = numbers.bytes(static_cast<std::size_t>(out * in), -127);
     w.scale = numbers.floats(static_cast<std::size_t>(out), 0.0005f, 0.001f);
     w.bias = numbers.floats(static_cast<std::size_t>(out), 0.1f, 0.0f);

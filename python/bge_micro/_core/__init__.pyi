@@ -1,6 +1,6 @@
 """Types of the C++ core, an extension module; private, its interface may change at any time."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
 import numpy as np
@@ -51,6 +51,8 @@ class Config(Protocol):
     def layer_norm_eps(self) -> float: ...
     @property
     def padding_id(self) -> int: ...
+    @property
+    def distance_buckets(self) -> int: ...
 
 class Engine:
     def __init__(
@@ -59,6 +61,7 @@ class Engine:
         tensors: Mapping[str, NDArray[Any]],
         compute_type: str,
         isa: str = "",
+        dense: Sequence[tuple[NDArray[np.float32], NDArray[np.float32] | None, str]] = (),
     ) -> None: ...
     def encode(
         self,

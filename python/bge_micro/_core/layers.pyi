@@ -26,11 +26,15 @@ def linear(
     bias: NDArray[np.float32],
     factor: NDArray[np.float32] | None,
     gelu: bool,
-    rows: tuple[int, int],
-    panels: tuple[int, int],
+    rows: tuple[int, int] | None = None,
+    panels: tuple[int, int] | None = None,
 ) -> NDArray[np.float32]: ...
 def attention(
-    isa: str, compute_type: str, qkv: NDArray[np.float32], heads: int
+    isa: str,
+    compute_type: str,
+    qkv: NDArray[np.float32],
+    heads: int,
+    distance_bias: NDArray[np.float32] | None = None,
 ) -> NDArray[np.float32]: ...
 def add_norm(
     isa: str,
@@ -40,3 +44,4 @@ def add_norm(
     bias: NDArray[np.float32],
     epsilon: float,
 ) -> NDArray[np.float32]: ...
+def distance_bucket(distance: int) -> int: ...

@@ -5,16 +5,15 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from bge_micro.checkpoint.encoder_config import EncoderConfig
+from bge_micro.checkpoint.encoder_config import MAX_INNER, EncoderConfig
 from bge_micro.checkpoint.errors import CheckpointError
 from bge_micro.checkpoint.families import Family, Fields, family_of
 from bge_micro.checkpoint.json_file import read_json_object
 
 __all__ = ["EncoderConfig", "parse_config", "read_config"]
 
-# Kernels work on 16 lanes and on blocks of 64 features, without tails.
-_FEATURE_MULTIPLE = 64
-_HEAD_MULTIPLE = 16
+# Kernels work on 16 lanes; each head is padded with zeros to a multiple of that.
+_LANES = 16
 
 
 def read_config(path: Path) -> tuple[Family, EncoderConfig]:
@@ -43,26 +42,19 @@ def parse_config(fields: dict[str, Any], where: str) -> EncoderConfig:
             f"{where}: max_position_embeddings is {config.positions}, which leaves positions for "
             f"{config.max_tokens} tokens; expected at least 1."
         )
-    _check_divisibility(config, where)
+    _check_heads(config, where)
     return config
 
 
-def _check_divisibility(config: EncoderConfig, where: str) -> None:
-    for field, size in (
-        ("hidden_size", config.hidden),
-        ("intermediate_size", config.intermediate),
-    ):
-        if size % _FEATURE_MULTIPLE:
-            raise CheckpointError(
-                f"{where}: {field} is {size}, expected a multiple of {_FEATURE_MULTIPLE}."
-            )
+def _check_heads(config: EncoderConfig, where: str) -> None:
     if config.hidden % config.heads:
         raise CheckpointError(
             f"{where}: num_attention_heads is {config.heads}, "
             f"which does not divide hidden_size {config.hidden}."
         )
-    if config.head_size % _HEAD_MULTIPLE:
+    padded = config.heads * -(-config.head_size // _LANES) * _LANES
+    if padded > MAX_INNER:
         raise CheckpointError(
-            f"{where}: hidden_size {config.hidden} over num_attention_heads {config.heads} gives "
-            f"a head size of {config.head_size}, expected a multiple of {_HEAD_MULTIPLE}."
+            f"{where}: num_attention_heads is {config.heads}, which with {_LANES} features each "
+            f"gives {padded}, expected at most {MAX_INNER}."
         )

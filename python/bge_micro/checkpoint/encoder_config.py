@@ -25,6 +25,8 @@ class EncoderConfig(NamedTuple):
         padding_id: RoBERTa's positions: a token with this id has the position of this number,
             wherever it is in a text, and all others are counted from the next one on. -1 for
             BERT's positions, which begin with 0.
+        distance_buckets: Rows of MPNet's table of attention biases: what each head adds to a score
+            for the distance of query and key, in buckets as T5 has them. 0 for none.
     """
 
     layers: int
@@ -36,6 +38,7 @@ class EncoderConfig(NamedTuple):
     token_types: int
     layer_norm_eps: float
     padding_id: int = -1
+    distance_buckets: int = 0
 
     @property
     def head_size(self) -> int:
@@ -49,9 +52,14 @@ class EncoderConfig(NamedTuple):
 
     def to_json(self) -> dict[str, Any]:
         """Return the fields of a Hugging Face config.json of an equal encoder."""
-        roberta = self.padding_id >= 0
+        architecture, model_type = "BertModel", "bert"
+        if self.distance_buckets:
+            architecture, model_type = "MPNetModel", "mpnet"
+        elif self.padding_id >= 0:
+            architecture, model_type = "XLMRobertaModel", "xlm-roberta"
+        biases = {"relative_attention_num_buckets": self.distance_buckets}
         return {
-            "architectures": ["XLMRobertaModel" if roberta else "BertModel"],
+            "architectures": [architecture],
             "attention_probs_dropout_prob": 0.0,
             "hidden_act": "gelu",
             "hidden_dropout_prob": 0.0,
@@ -59,11 +67,12 @@ class EncoderConfig(NamedTuple):
             "intermediate_size": self.intermediate,
             "layer_norm_eps": self.layer_norm_eps,
             "max_position_embeddings": self.positions,
-            "model_type": "xlm-roberta" if roberta else "bert",
+            "model_type": model_type,
             "num_attention_heads": self.heads,
             "num_hidden_layers": self.layers,
-            "pad_token_id": self.padding_id if roberta else 0,
+            "pad_token_id": max(self.padding_id, 0),
             "position_embedding_type": "absolute",
             "type_vocab_size": self.token_types,
             "vocab_size": self.vocab,
+            **(biases if self.distance_buckets else {}),
         }

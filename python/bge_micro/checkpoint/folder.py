@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from bge_micro.checkpoint.config import EncoderConfig, read_config
+from bge_micro.checkpoint.dense import Dense, read_dense
 from bge_micro.checkpoint.errors import CheckpointError, MissingFileError
 from bge_micro.checkpoint.file_content import FileContent
 from bge_micro.checkpoint.modules import (
@@ -30,6 +31,7 @@ class Checkpoint(NamedTuple):
         tensors: Read-only arrays under their BERT names, as `tensors.read_tensors` describes.
         pooling: "mean", "cls", "max" or "mean_sqrt_len_tokens".
         include_prompt: Whether a prompt's tokens are pooled with the text's.
+        dense: The linear layers after the pooling, in order.
         normalize: Whether the model gives its vectors unit length.
         max_seq_length: Tokens of a text that are used, [CLS] and [SEP] included.
         tokenizer_file: tokenizer.json, or vocab.txt if the folder has only that.
@@ -40,7 +42,7 @@ class Checkpoint(NamedTuple):
         similarity_fn_name: "cosine", "dot", "euclidean" or "manhattan"; None if not given.
         truncate_dim: The length to which the model cuts its vectors; None for full length.
         side_file: The facts of bge_micro.json; None in folders without it.
-        weight_files: The files the tensors came from, as they were loaded.
+        weight_files: The files the tensors came from, as they were loaded; those of `dense` last.
     """
 
     folder: Path
@@ -48,6 +50,7 @@ class Checkpoint(NamedTuple):
     tensors: Tensors
     pooling: str
     include_prompt: bool
+    dense: tuple[Dense, ...]
     normalize: bool
     max_seq_length: int
     tokenizer_file: Path
@@ -59,8 +62,13 @@ class Checkpoint(NamedTuple):
     side_file: SideFile | None
     weight_files: tuple[FileContent, ...]
 
+    @property
+    def dimensions(self) -> int:
+        """The length of the vectors, before they are truncated."""
+        return self.dense[-1].out_features if self.dense else self.config.hidden
+
     def weights_sha256(self) -> str:
-        """Return the SHA-256 of the weight file; of several shards, that of their checksums.
+        """Return the SHA-256 of the weight file; of several files, that of their checksums.
 
         It is that of the bytes that were loaded, not of a file that has replaced theirs since, and
         not what bge_micro.json says.
@@ -118,6 +126,9 @@ def _load(folder: Path, mmap: bool) -> Checkpoint:
     if not family.token_types:
         stored.setdefault(TOKEN_TYPES, zero_token_types(config))
     tensors = read_tensors(stored, config, weights.description)
+    dense: list[Dense] = []
+    for module in modules.dense:
+        dense.append(read_dense(module, dense[-1].out_features if dense else config.hidden))
     for content in {each.file.content for each in weights.tensors.values() if each.is_widened}:
         content.release()  # copies in float32 are used instead
     return Checkpoint(
@@ -126,6 +137,7 @@ def _load(folder: Path, mmap: bool) -> Checkpoint:
         tensors=tensors,
         pooling=modules.pooling,
         include_prompt=modules.include_prompt,
+        dense=tuple(dense),
         normalize=modules.normalize,
         max_seq_length=tokenizer.limit,
         tokenizer_file=tokenizer.file,
@@ -135,5 +147,5 @@ def _load(folder: Path, mmap: bool) -> Checkpoint:
         similarity_fn_name=settings.similarity_fn_name,
         truncate_dim=settings.truncate_dim,
         side_file=side_file,
-        weight_files=weights.files,
+        weight_files=(*weights.files, *(layer.file for layer in dense)),
     )

@@ -33,7 +33,8 @@ _NEEDED = (
     "config_sentence_transformers.json",
     *_IN_TRANSFORMER,
     *(f"0_Transformer/{name}" for name in _IN_TRANSFORMER),
-    "[12]_*/config.json",
+    "[1-9]_*/config.json",
+    "[2-9]_*/model.safetensors",
 )
 
 

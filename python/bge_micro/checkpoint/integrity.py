@@ -65,7 +65,10 @@ def verify(checkpoint: Checkpoint) -> None:
             "files by; only folders that bge-micro has written have one."
         )
     tokenizer = checkpoint.tokenizer_file
-    found = {content.path.name: content.sha256() for content in checkpoint.weight_files}
+    found = {
+        content.path.relative_to(checkpoint.folder).as_posix(): content.sha256()
+        for content in checkpoint.weight_files
+    }
     found[tokenizer.name] = file_sha256(tokenizer)
     for name, sha256 in found.items():
         check = FileCheck(name, side_file.sha256.get(name), sha256)

@@ -33,6 +33,7 @@ class Modules(NamedTuple):
         transformer: The folder that holds config, weights and tokenizer.
         pooling: One of `POOLINGS`.
         include_prompt: Whether a prompt's tokens are pooled with the text's.
+        dense: The folders of the Dense modules, in order.
         normalize: Whether vectors get unit length.
         dimension: The size of the vectors that the pooling expects; None if not given.
     """
@@ -40,6 +41,7 @@ class Modules(NamedTuple):
     transformer: Path
     pooling: str
     include_prompt: bool
+    dense: tuple[Path, ...]
     normalize: bool
     dimension: int | None
 
@@ -94,22 +96,30 @@ def read_modules(folder: Path) -> Modules:
     """
     path = folder / "modules.json"
     if not path.exists():
-        return Modules(folder, "mean", include_prompt=True, normalize=False, dimension=None)
+        return Modules(folder, "mean", True, (), normalize=False, dimension=None)
     entries = read_json(path)
     if not isinstance(entries, list):
         raise CheckpointError(f"{path}: expected an array of modules, found {json_type(entries)}.")
     modules = [_read_module(path, index, entry) for index, entry in enumerate(entries)]
     kinds = [kind for kind, _ in modules]
-    if kinds[:2] != ["Transformer", "Pooling"] or kinds[2:] not in ([], ["Normalize"]):
+    folders = [subfolder for _, subfolder in modules]
+    normalize = kinds[-1:] == ["Normalize"]
+    dense = folders[2 : -1 if normalize else None]
+    expected = [
+        "Transformer",
+        "Pooling",
+        *("Dense" for _ in dense),
+        *kinds[len(kinds) - normalize :],
+    ]
+    if kinds != expected:
         raise CheckpointError(
             f"{path}: the modules are {', '.join(kinds) or 'none'}; supported are Transformer, "
-            "Pooling and, if wanted, Normalize, in this order."
+            "Pooling and, if wanted, Dense and Normalize, in this order."
         )
-    folders = [subfolder for _, subfolder in modules]
-    for normalize in folders[2:]:
-        _check_normalize(normalize / "config.json")
+    if normalize:
+        _check_normalize(folders[-1] / "config.json")
     pooling, include_prompt, dimension = _read_pooling(folders[1] / "config.json")
-    return Modules(folders[0], pooling, include_prompt, len(folders) > 2, dimension)
+    return Modules(folders[0], pooling, include_prompt, tuple(dense), normalize, dimension)
 
 
 def read_transformer_settings(transformer: Path) -> TransformerSettings:

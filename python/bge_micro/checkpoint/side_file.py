@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any, NamedTuple
 
 from bge_micro.checkpoint.errors import CheckpointError
@@ -62,9 +62,9 @@ def read_side_file(folder: Path) -> SideFile | None:
     source, sha256 = _strings(path, fields, "source"), _strings(path, fields, "sha256")
     license_text, numerics = fields.get("license"), fields.get("numerics_version")
     compute_types = fields.get("compute_types")
-    if any(name in ("", "..") or Path(name).name != name for name in sha256):
+    if not all(map(_is_inside, sha256)):
         raise CheckpointError(
-            f"{path}: sha256 is of {list(sha256)}, expected names of files beside it."
+            f"{path}: sha256 is of {list(sha256)}, expected names of files in its folder."
         )
     if license_text is not None and not isinstance(license_text, str):
         raise CheckpointError(f"{path}: license is {license_text!r}, expected a string or null.")
@@ -75,6 +75,17 @@ def read_side_file(folder: Path) -> SideFile | None:
             f"{path}: compute_types is {compute_types!r}, expected some of {list(COMPUTE_TYPES)}."
         )
     return SideFile(source, sha256, license_text, numerics, tuple(compute_types))
+
+
+def _is_inside(name: str) -> bool:
+    """Tell whether a name leads to a file in the folder or in a folder of it."""
+    parts = PurePosixPath(name).parts
+    return (
+        1 <= len(parts) <= 2
+        and "/".join(parts) == name
+        and not {"..", "/"} & {*parts}
+        and ("\\" not in name and ":" not in name)
+    )
 
 
 def file_sha256(path: Path) -> str:

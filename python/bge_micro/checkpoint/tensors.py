@@ -24,6 +24,7 @@ from bge_micro.checkpoint.safetensors_file import TensorFile, TensorInfo
 Tensors = Mapping[str, NDArray[Any]]
 
 WORDS = "embeddings.word_embeddings"
+DISTANCE_BIASES = "encoder.relative_attention_bias.weight"
 TOKEN_TYPES = "embeddings.token_type_embeddings.weight"
 
 # Checked this many values at a time, so that looking for NaN needs little memory.
@@ -141,6 +142,19 @@ def zero_token_types(config: EncoderConfig) -> StoredTensor:
     return StoredTensor(_ArrayFile(Path("token types"), {TOKEN_TYPES: zeros}), TOKEN_TYPES)
 
 
+def check_floats(file: TensorFile, name: str, shape: tuple[int, ...]) -> NDArray[np.float32]:
+    """Return a tensor of a file in float32, checked for its shape, dtype and values."""
+    tensor = StoredTensor(file, name)
+    if tensor.info.dtype not in _FLOAT_DTYPES or tensor.info.shape != shape:
+        raise CheckpointError(
+            f"{tensor}: {tensor.info.dtype} of shape {list(tensor.info.shape)}, expected "
+            f"{' or '.join(_FLOAT_DTYPES)} of shape {list(shape)}."
+        )
+    array = _read(tensor)
+    _check_values(tensor, name, array)
+    return array
+
+
 class _ArrayFile(TensorFile):
     """Arrays in memory with the interface of a file's tensors."""
 
@@ -165,6 +179,8 @@ def _expected_shapes(
     }
     if _is_int8(stored, f"{WORDS}.weight"):
         shapes[f"{WORDS}.scale"] = _scale_shape(stored, config)
+    if config.distance_buckets:
+        shapes[DISTANCE_BIASES] = (config.distance_buckets, config.heads)
     norms = ["embeddings.LayerNorm"]
     for layer in range(config.layers):
         norms += [f"encoder.layer.{layer}.{part}output.LayerNorm" for part in ("attention.", "")]

@@ -37,7 +37,7 @@ _SETTINGS = {
 }
 
 # Tokenizers whose case and accents tokenizer_config.json sets; their names may end in "Fast".
-_BERT_CLASSES = ("BertTokenizer", "DistilBertTokenizer", "ElectraTokenizer")
+_BERT_CLASSES = ("BertTokenizer", "DistilBertTokenizer", "ElectraTokenizer", "MPNetTokenizer")
 
 
 class TokenizerFacts(NamedTuple):

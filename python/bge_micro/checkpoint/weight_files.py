@@ -21,6 +21,9 @@ _ENCODER_PARTS = ("embeddings.", "encoder.", "transformer.")
 # 0, 1, 2, .. that old versions of transformers saved.
 _UNUSED = ("pooler.", "embeddings.position_ids")
 
+# The names that the first BERT conversions gave to LayerNorm's parameters.
+_OLD_NORM_NAMES = {"LayerNorm.gamma": "LayerNorm.weight", "LayerNorm.beta": "LayerNorm.bias"}
+
 
 class StoredWeights(NamedTuple):
     """The encoder's tensors in a folder.
@@ -129,6 +132,9 @@ def _encoder_tensors(stored: dict[str, StoredTensor], family: Family) -> dict[st
         if name.startswith(_UNUSED):
             continue
         name = family.bert_name(name)
+        for old, new in _OLD_NORM_NAMES.items():
+            if name.endswith(old):
+                name = name.removesuffix(old) + new
         if name in result:
             raise CheckpointError(f"{tensor}: the file holds {name!r} too, under another name.")
         result[name] = tensor

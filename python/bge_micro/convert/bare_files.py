@@ -178,6 +178,7 @@ def _contents_of_file(
         tokenizer=tokenizer,
         pooling=pooling,
         include_prompt=True,
+        dense=(),
         normalize=normalize,
         max_seq_length=limit,
         settings=ModelSettings({}, None, "cosine", None),

@@ -73,6 +73,7 @@ def contents_of(checkpoint: Checkpoint, source: dict[str, str]) -> FolderContent
         tokenizer=read_tokenizer(checkpoint.tokenizer_file, checkpoint.normalizer),
         pooling=checkpoint.pooling,
         include_prompt=checkpoint.include_prompt,
+        dense=checkpoint.dense,
         normalize=checkpoint.normalize,
         max_seq_length=checkpoint.max_seq_length,
         settings=ModelSettings(

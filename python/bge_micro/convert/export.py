@@ -70,5 +70,12 @@ def export_onnx(checkpoint: Checkpoint, out: str | Path) -> Path:
         raise ValueError("the pooling leaves prompts out, which an ONNX graph cannot know of.")
     tensors = float_tensors(checkpoint.tensors, checkpoint.config)
     with atomic_file(out) as file:
-        write_onnx(file, tensors, checkpoint.config, checkpoint.pooling, checkpoint.normalize)
+        write_onnx(
+            file,
+            tensors,
+            checkpoint.config,
+            checkpoint.pooling,
+            checkpoint.normalize,
+            checkpoint.dense,
+        )
     return out

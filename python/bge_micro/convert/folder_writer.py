@@ -12,13 +12,14 @@ import numpy as np
 from bge_micro import _core
 from bge_micro.atomic import atomic_folder, naming
 from bge_micro.checkpoint.config import EncoderConfig
+from bge_micro.checkpoint.dense import Dense
+from bge_micro.checkpoint.families import family_of
 from bge_micro.checkpoint.modules import ModelSettings
 from bge_micro.checkpoint.side_file import SIDE_FILE_NAME, SideFile, file_sha256
-from bge_micro.checkpoint.tensors import Tensors
+from bge_micro.checkpoint.tensors import TOKEN_TYPES, Tensors
 from bge_micro.checkpoint.tokenizer_files import TOKENIZER_NAME
 from bge_micro.checkpoint.weight_files import WEIGHTS_NAME
 
-_MODULES = ("Transformer", "Pooling", "Normalize")
 # By the names that BERT's own tokenizer and the multilingual ones give them.
 _SPECIAL_TOKENS = {
     "unk_token": ("[UNK]", "<unk>"),
@@ -48,6 +49,7 @@ class FolderContents:
 
     Attributes:
         tokenizer: The contents of tokenizer.json as a JSON object.
+        dense: The linear layers after the pooling.
         source: What the weights were made from, for bge_micro.json.
         readme: Provenance in words.
         license: License of the weights; None if not known.
@@ -58,6 +60,7 @@ class FolderContents:
     tokenizer: dict[str, Any]
     pooling: str
     include_prompt: bool
+    dense: tuple[Dense, ...]
     normalize: bool
     max_seq_length: int
     settings: ModelSettings
@@ -84,16 +87,25 @@ def write_folder(out: str | Path, contents: FolderContents) -> Path:
 
     out = Path(out)
     with atomic_folder(out) as folder:
-        tensors = {name: np.ascontiguousarray(array) for name, array in contents.tensors.items()}
+        config = contents.config.to_json()
+        family = family_of(config, "config.json")
+        tensors = {
+            family.own_name(name): np.ascontiguousarray(array)
+            for name, array in contents.tensors.items()
+            if family.token_types or name != TOKEN_TYPES
+        }
         # transformers reads only files that name their framework; "pt" says: rows are outputs.
         weights = save(tensors, metadata={"format": "pt"})
         _write_bytes(folder / WEIGHTS_NAME, weights)
         _write_json(folder / TOKENIZER_NAME, contents.tokenizer, indent=None)
-        _write_json(folder / "config.json", contents.config.to_json())
+        _write_json(folder / "config.json", config)
         if not any(array.dtype == np.int8 for array in tensors.values()):
             # A folder of floats is one that transformers loads, which needs this to do so.
             _write_json(folder / "tokenizer_config.json", _tokenizer_config(contents))
         _write_modules(folder, contents)
+        for path, layer in zip(_dense_paths(contents), contents.dense, strict=True):
+            _write_json(folder / path / "config.json", layer.config())
+            _write_bytes(folder / path / WEIGHTS_NAME, save(layer.tensors(), {"format": "pt"}))
         _write_json(folder / SIDE_FILE_NAME, _side_file(folder, contents).to_json())
         _write_text(folder / "README.md", contents.readme)
         if contents.license is not None:
@@ -103,7 +115,9 @@ def write_folder(out: str | Path, contents: FolderContents) -> Path:
 
 def _write_modules(folder: Path, contents: FolderContents) -> None:
     """Write modules.json and the modules' configs as sentence-transformers does."""
-    names = _MODULES if contents.normalize else _MODULES[:2]
+    names = ["Transformer", "Pooling", *("Dense" for _ in contents.dense)]
+    if contents.normalize:
+        names.append("Normalize")
     paths = ["", *(f"{index}_{name}" for index, name in enumerate(names) if index)]
     modules = [
         {
@@ -130,7 +144,7 @@ def _write_modules(folder: Path, contents: FolderContents) -> None:
     _write_json(folder / paths[1] / "config.json", pooling)
     if contents.normalize:
         # Git and the hub's cache keep no empty folders.
-        _write_json(folder / paths[2] / "config.json", {})
+        _write_json(folder / paths[-1] / "config.json", {})
     limit = {"max_seq_length": contents.max_seq_length, "do_lower_case": False}
     _write_json(folder / "sentence_bert_config.json", limit)
     settings = contents.settings
@@ -144,6 +158,11 @@ def _write_modules(folder: Path, contents: FolderContents) -> None:
         }
         | ({} if settings.truncate_dim is None else {"truncate_dim": settings.truncate_dim}),
     )
+
+
+def _dense_paths(contents: FolderContents) -> list[str]:
+    """Return the folders of the Dense modules, which follow Transformer and Pooling."""
+    return [f"{index}_Dense" for index, _ in enumerate(contents.dense, start=2)]
 
 
 def _tokenizer_config(contents: FolderContents) -> dict[str, Any]:
@@ -163,7 +182,9 @@ def _tokenizer_config(contents: FolderContents) -> dict[str, Any]:
 
 
 def _side_file(folder: Path, contents: FolderContents) -> SideFile:
-    checksums = {name: file_sha256(folder / name) for name in (WEIGHTS_NAME, TOKENIZER_NAME)}
+    dense = (f"{path}/{WEIGHTS_NAME}" for path in _dense_paths(contents))
+    names = (WEIGHTS_NAME, TOKENIZER_NAME, *dense)
+    checksums = {name: file_sha256(folder / name) for name in names}
     summary = None if contents.license is None else contents.license.summary
     return SideFile(
         source=contents.source,

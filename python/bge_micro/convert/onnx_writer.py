@@ -8,13 +8,16 @@ pooled and, if the model does so, normalised.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import IO, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from bge_micro import _core
 from bge_micro.checkpoint.config import EncoderConfig
-from bge_micro.checkpoint.tensors import WORDS, Linear, Tensors, layer_linears
+from bge_micro.checkpoint.dense import Dense
+from bge_micro.checkpoint.tensors import DISTANCE_BIASES, WORDS, Linear, Tensors, layer_linears
 from bge_micro.convert.onnx_graph import import_onnx
 
 _OPSET = 17  # the first opset with LayerNormalization
@@ -22,7 +25,12 @@ _INPUTS = ("input_ids", "attention_mask", "token_type_ids")
 
 
 def write_onnx(
-    file: IO[bytes], tensors: Tensors, config: EncoderConfig, pooling: str, normalize: bool
+    file: IO[bytes],
+    tensors: Tensors,
+    config: EncoderConfig,
+    pooling: str,
+    normalize: bool,
+    dense: Sequence[Dense] = (),
 ) -> None:
     """Write a graph.
 
@@ -32,12 +40,17 @@ def write_onnx(
         config: The sizes.
         pooling: One of `choices.POOLINGS`.
         normalize: Whether sentence embeddings get unit length.
+        dense: The linear layers after the pooling.
 
     Raises:
         ImportError: The onnx package is not installed.
     """
     builder = _Builder(import_onnx(), tensors, config)
-    builder.pool(builder.encoder(), pooling, normalize)
+    vector = builder.pool(builder.encoder(), pooling)
+    for layer in dense:
+        vector = builder.dense(layer, vector)
+    width = dense[-1].out_features if dense else config.hidden
+    builder.finish(vector, width, normalize)
     file.write(builder.model().SerializeToString())
 
 
@@ -47,6 +60,8 @@ class _Builder:
         self._tensors = tensors
         self._config = config
         self._nodes: list[Any] = []
+        self._biases = ""
+        self._width = config.hidden
         self._constants: dict[str, NDArray[Any]] = {}
 
     def encoder(self) -> str:
@@ -63,8 +78,8 @@ class _Builder:
             x = self._add_norm(down, self._gelu(self.linear(up, x)), x)
         return self.node("Identity", x, output="last_hidden_state")
 
-    def pool(self, tokens: str, pooling: str, normalize: bool) -> None:
-        """Add the modules that follow the encoder in sentence-transformers."""
+    def pool(self, tokens: str, pooling: str) -> str:
+        """Add the pooling."""
         mask = self.node("Cast", "attention_mask", to=self._onnx.TensorProto.FLOAT)
         mask = self.node("Unsqueeze", mask, self.integers(-1))
         axis = self.integers(1)
@@ -81,6 +96,19 @@ class _Builder:
             )
             divisor = count if pooling == "mean" else self.node("Sqrt", count)
             vector = self.node("Div", total, divisor)
+        return vector
+
+    def dense(self, layer: Dense, vector: str) -> str:
+        """Add a linear layer after the pooling."""
+        weight = np.ascontiguousarray(layer.weight.T)
+        vector = self.node("MatMul", vector, self.constant(weight))
+        if layer.bias is not None:
+            vector = self.node("Add", vector, self.constant(layer.bias))
+        return self.node("Tanh", vector) if layer.activation == "tanh" else vector
+
+    def finish(self, vector: str, width: int, normalize: bool) -> None:
+        """Add the sentence embedding, of `width` features."""
+        self._width = width
         if normalize:
             length = self.node("ReduceL2", vector, axes=[-1], keepdims=1)
             vector = self.node("Div", vector, self.node("Max", length, self.scalar(1e-12)))
@@ -129,7 +157,9 @@ class _Builder:
             [helper.make_tensor_value_info(name, types.INT64, shape) for name in _INPUTS],
             [
                 helper.make_tensor_value_info("last_hidden_state", types.FLOAT, [*shape, hidden]),
-                helper.make_tensor_value_info("sentence_embedding", types.FLOAT, ["batch", hidden]),
+                helper.make_tensor_value_info(
+                    "sentence_embedding", types.FLOAT, ["batch", self._width]
+                ),
             ],
             [self._onnx.numpy_helper.from_array(a, name) for name, a in self._constants.items()],
         )
@@ -168,10 +198,27 @@ class _Builder:
         value = self.node("Transpose", value, perm=[0, 2, 1, 3])
         scores = self.node("MatMul", query, key)
         scores = self.node("Div", scores, self.scalar(math.sqrt(size)))
+        if self._config.distance_buckets:
+            scores = self.node("Add", scores, self._distance_biases())
         probabilities = self.node("Softmax", self.node("Add", scores, mask), axis=-1)
         context = self.node("MatMul", probabilities, value)
         context = self.node("Transpose", context, perm=[0, 2, 1, 3])
         return self.node("Reshape", context, self.integers(0, 0, self._config.hidden))
+
+    def _distance_biases(self) -> str:
+        """Add the biases of scores, [heads, sequence, sequence], once for all layers."""
+        if not self._biases:
+            longest = self._config.max_tokens
+            buckets = [_core.layers.distance_bucket(n) for n in range(-longest, longest)]
+            length = self.node("Shape", "input_ids", start=1)
+            places = self.constant(np.arange(longest))
+            keys = self.node("Slice", places, self.integers(0), length)  # [sequence]
+            queries = self.node("Unsqueeze", keys, self.integers(1))
+            distances = self.node("Sub", self.node("Add", keys, self.integers(longest)), queries)
+            rows = self.node("Gather", self.constant(np.array(buckets)), distances)
+            biases = self.node("Gather", self.tensor(DISTANCE_BIASES), rows)
+            self._biases = self.node("Transpose", biases, perm=[2, 0, 1])
+        return self._biases
 
     def _gelu(self, x: str) -> str:
         erf = self.node("Erf", self.node("Div", x, self.scalar(math.sqrt(2.0))))

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from bge_micro import _core
 from bge_micro.checkpoint.config import EncoderConfig
-from bge_micro.checkpoint.tensors import WORDS, Linear, Tensors
+from bge_micro.checkpoint.tensors import DISTANCE_BIASES, WORDS, Linear, Tensors
 from bge_micro.runtime import choose_isa
 from bge_micro.tokenization import RaggedBatch
 
@@ -34,12 +35,15 @@ class FloatEncoder:
         self._tensors = tensors
         self._config = config
         self._batch = batch
+        self._distance_biases = tensors.get(DISTANCE_BIASES)
 
     def embed(self) -> Floats:
         """Return the embeddings, [tokens, hidden]."""
         names = ("position_embeddings.weight", "token_type_embeddings.weight")
-        positions, token_types = (self._tensors[f"embeddings.{name}"] for name in names)
-        words = self._tensors[f"{WORDS}.weight"]
+        positions, token_types = (
+            _in_whole_vectors(self._tensors[f"embeddings.{name}"]) for name in names
+        )
+        words = _in_whole_vectors(self._tensors[f"{WORDS}.weight"])
         scale = self._tensors.get(f"{WORDS}.scale", np.ones(1, np.float32))  # of int8 words
         norm = self._norm("embeddings.LayerNorm")
         return np.concatenate(
@@ -64,7 +68,9 @@ class FloatEncoder:
         heads = self._config.heads
         return np.concatenate(
             [
-                _core.layers.attention(self.isa, "float32", projected[text], heads)
+                _core.layers.attention(
+                    self.isa, "float32", projected[text], heads, self._distance_biases
+                )
                 for text in self._texts()
             ]
         )
@@ -77,10 +83,7 @@ class FloatEncoder:
     def linear(self, linear: Linear, rows: Floats, gelu: bool = False) -> Floats:
         """Return a linear layer's outputs, [tokens, out], after GELU if wanted."""
         weight, bias = (self._tensors[f"{linear.name}.{part}"] for part in ("weight", "bias"))
-        everything = (0, len(rows)), (0, linear.out_features // 16)
-        return _core.layers.linear(
-            self.isa, "float32", rows, weight, None, bias, None, gelu, *everything
-        )
+        return _core.layers.linear(self.isa, "float32", rows, weight, None, bias, None, gelu)
 
     def _norm(self, name: str) -> tuple[Floats, Floats, float]:
         weight, bias = (self._tensors[f"{name}.{part}"] for part in ("weight", "bias"))
@@ -89,3 +92,9 @@ class FloatEncoder:
     def _texts(self) -> list[slice]:
         offsets = self._batch.offsets.tolist()
         return [slice(*pair) for pair in pairwise(offsets)]
+
+
+def _in_whole_vectors(table: NDArray[Any]) -> NDArray[Any]:
+    """Return the table with zeros behind each row, up to a multiple of 16 columns."""
+    missing = -table.shape[1] % 16
+    return np.pad(table, ((0, 0), (0, missing))) if missing else table

@@ -34,10 +34,7 @@ def gram(rows: NDArray[np.float32], isa: str) -> Doubles:
         chain = np.zeros((width, _CHAIN), np.float32)
         part = rows[start : start + _CHAIN]
         chain[:, : len(part)] = part.T
-        everything = (0, width), (0, width // 16)
-        total += _core.layers.linear(
-            isa, "float32", chain, chain, None, no_bias, None, False, *everything
-        )
+        total += _core.layers.linear(isa, "float32", chain, chain, None, no_bias, None, False)
     return total
 
 

@@ -13,9 +13,10 @@ from bge_micro.checkpoint.families.bert import BERT
 from bge_micro.checkpoint.families.distilbert import DISTILBERT
 from bge_micro.checkpoint.families.electra import ELECTRA
 from bge_micro.checkpoint.families.family import Family, Fields
+from bge_micro.checkpoint.families.mpnet import MPNET
 from bge_micro.checkpoint.families.roberta import ROBERTA
 
-FAMILIES = (BERT, ROBERTA, DISTILBERT, ELECTRA)
+FAMILIES = (BERT, ROBERTA, DISTILBERT, ELECTRA, MPNET)
 
 _BY_MODEL_TYPE = {name: family for family in FAMILIES for name in family.model_types}
 

@@ -16,6 +16,4 @@ BERT = Family(
     tokenizer_class="BertTokenizer",
     read_config=_read_config,
     prefix="bert.",
-    # The names that the first BERT conversions gave to LayerNorm's parameters.
-    names=(("LayerNorm.gamma", "LayerNorm.weight"), ("LayerNorm.beta", "LayerNorm.bias")),
 )

@@ -61,7 +61,7 @@ class Family(NamedTuple):
         read_config: Reads config.json.
         prefix: What the names of the encoder's tensors begin with in a file that has a head too,
             such as "bert.".
-        names: Parts of tensor names, and what BERT has for them, in the order of replacement.
+        names: Parts of tensor names, and what BERT has for them, each of one meaning.
         token_types: Whether there are token type embeddings.
     """
 
@@ -76,6 +76,12 @@ class Family(NamedTuple):
         """Return the name that BERT has for a tensor of this family."""
         for own, bert in self.names:
             name = name.replace(own, bert)
+        return name
+
+    def own_name(self, name: str) -> str:
+        """Return the name that this family has for a tensor of BERT."""
+        for own, bert in reversed(self.names):
+            name = name.replace(bert, own)
         return name
 
 
