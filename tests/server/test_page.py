@@ -15,7 +15,7 @@ import pytest
 from bge_micro import SentenceTransformer
 from bge_micro.server.access import Admission
 
-from .servers import PATIENCE, Running, running
+from .servers import PATIENCE, Running, behind_prefix, running
 
 playwright = pytest.importorskip(
     "playwright.sync_api", reason="playwright is missing: pip install '.[test]'"
@@ -141,6 +141,114 @@ def test_heat_map_by_keyboard(page: Any, model: SentenceTransformer) -> None:
     assert colours > 5
 
 
+LABELS = """() => {
+  const labels = [];
+  const own = CanvasRenderingContext2D.prototype.fillText;
+  CanvasRenderingContext2D.prototype.fillText = function (text, x, y) {
+    const width = this.measureText(text).width;
+    const left = { left: x, center: x - width / 2, right: x - width }[this.textAlign];
+    labels.push([text, left, y - 6, left + width, y + 6, this.fillStyle]);
+  };
+  showHeat();
+  CanvasRenderingContext2D.prototype.fillText = own;
+  return labels;
+}"""
+
+
+@pytest.mark.parametrize("width", [1280, 390])
+@pytest.mark.parametrize("count", [5, 40, 100, 200])
+def test_labels_of_the_heat_map_do_not_overlap(page: Any, width: int, count: int) -> None:
+    page.set_viewport_size({"width": width, "height": 900})
+    page.wait_for_timeout(250)  # the page draws anew
+    type_lines(page, [f"line {number} of many" for number in range(count)])
+    for row, column in ((0, 1), (count // 2, count - 1), (count - 1, count // 3)):
+        page.evaluate(f"heat.under = [{row}, {column}]")
+        labels = page.evaluate(LABELS)
+        marked = [label for label in labels if label[5] != labels[-1][5] or len(labels) < 3]
+        assert {str(row + 1), str(column + 1)} <= {str(label[0]) for label in marked}
+        for number, (_, left, above, right, below, _) in enumerate(labels):
+            assert left >= 0
+            assert above >= 0
+            assert right <= page.evaluate("document.querySelector('#heat').clientWidth")
+            assert below <= page.evaluate("document.querySelector('#heat').clientHeight")
+            for _, left2, above2, right2, below2, _ in labels[number + 1 :]:
+                apart = left >= right2 or left2 >= right or above >= below2 or above2 >= below
+                assert apart, labels[number]
+
+
+def test_the_cell_under_the_pointer_is_told(page: Any) -> None:
+    type_lines(page, [f"line {number} of many" for number in range(150)])
+    before = page.text_content("#heat-cell")
+    page.locator("#heat").scroll_into_view_if_needed()
+    box = page.locator("#heat").bounding_box()
+    labels, top, cell = page.evaluate("[heat.labels, heat.top, heat.cell]")
+    page.mouse.move(box["x"] + labels + 70.5 * cell, box["y"] + top + 41.5 * cell)
+    told = page.text_content("#heat-cell")
+    assert "line 42, “line 41 of many” and line 71, “line 70 of many”" in told
+    page.mouse.move(box["x"] + 5, box["y"] - 20)
+    assert page.text_content("#heat-cell") == before
+
+
+def test_a_cut_line_says_so(page: Any) -> None:
+    """Whatever is long: words, or signs of several tokens each."""
+    long = ["word " * 600, "한국어 " * 100, "short 9 " * 300]
+    short = [f"line {number}" for number in range(9)]
+    type_lines(page, [line.strip() for line in [*short[:4], *long, *short[4:]]])
+    rows = page.locator("#ranking button")
+    told = [row.locator(".cut").count() for row in rows.all()]
+    assert told == [0] * 4 + [1] * 3 + [0] * 5
+    assert rows.nth(4).locator(".cut").text_content() == "cut at 512 tokens"
+
+
+def test_an_example_to_start_with(page: Any) -> None:
+    for selector in ("#texts", "#query"):
+        assert page.get_attribute(selector, "placeholder")
+    type_lines(page, ["one"])
+    page.get_by_role("button", name="Show the example").click()
+    until(page, "state.lines.length === 12 && state.query !== ''")
+    assert page.locator("#ranking .score").count() == 12
+    assert "ferry" in page.text_content("#best") or "boat" in page.text_content("#best")
+
+
+@pytest.mark.parametrize("touch", [True, False])
+def test_hints_fit_the_device(browser: Any, server: Running, touch: bool) -> None:
+    with opened(browser, server, has_touch=touch, is_mobile=touch) as page:
+        for hint in ("#heat-help", "#map-help"):
+            text = page.locator(hint).inner_text()
+            assert ("Tap a" in text) == touch
+            assert ("arrow keys" in text) != touch
+        assert "directions are those in which these lines differ most" in (
+            page.locator("#map-help").inner_text().replace("\n", " ")
+        )
+
+
+def test_the_interface_is_readable(page: Any) -> None:
+    page.get_by_role("link", name="all of the interface").click()
+    page.wait_for_selector("details")
+    assert page.locator("h2").all_text_contents() == ["OpenAI", "TEI", "Ollama", "Server"]
+    paths = page.evaluate("fetch('openapi.json').then((a) => a.json()).then((d) => d.paths)")
+    assert page.locator("details").count() == sum(map(len, paths.values()))
+    entry = page.locator("details").first
+    entry.locator("summary").focus()
+    page.keyboard.press("Enter")
+    assert "1 to 384" in entry.locator("dl").inner_text()
+    call = entry.locator("pre").inner_text()
+    assert call.startswith(f"curl {page.url.removesuffix('/interface.html')}/v1/embeddings -d '{{")
+    for width in (320, 1280):
+        page.set_viewport_size({"width": width, "height": 800})
+        assert page.evaluate("document.documentElement.scrollWidth") <= width
+
+
+def test_behind_a_prefix(browser: Any, server: Running) -> None:
+    with behind_prefix(server, "/models/a") as url:
+        page = browser.new_page()
+        page.goto(f"{url}/")
+        page.wait_for_selector("#ranking button", timeout=1000 * PATIENCE)
+        page.goto(f"{url}/interface.html")
+        page.wait_for_selector("details", timeout=1000 * PATIENCE)
+        page.close()
+
+
 def test_map_shows_groups(page: Any) -> None:
     cats = ["a cat sleeps", "the kitten sleeps", "a sleeping cat"]
     money = ["interest rates rise", "the central bank's interest rate", "rates of interest fell"]
@@ -236,6 +344,12 @@ def test_api_key(browser: Any, model: SentenceTransformer) -> None:
         page = context.new_page()
         page.goto(f"{server.url}/")
         page.wait_for_selector("#key-form:visible")
+        assert page.locator("#key-problem").is_hidden()
+        page.get_by_label("This server asks for its API key").fill("wrong")
+        page.keyboard.press("Enter")
+        page.wait_for_selector("#key-problem:visible")
+        assert page.text_content("#key-problem") == "The server refuses this key."
+        assert page.locator("#problem").is_hidden()
         page.get_by_label("This server asks for its API key").fill("s3cret")
         page.keyboard.press("Enter")
         page.wait_for_selector("#ranking button", timeout=1000 * PATIENCE)

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from bge_micro import SentenceTransformer, __version__
+from bge_micro.server.site import PAGE_FILES
 
 
 def post(client: httpx.Client, path: str, **body: Any) -> Any:
@@ -137,7 +138,7 @@ def test_prompts() -> None:
     assert expected.tobytes() != model.encode(["bread"], normalize_embeddings=True).tobytes()
 
 
-@pytest.mark.parametrize("path", ["/", "/page.css", "/page.js"])
+@pytest.mark.parametrize("path", PAGE_FILES)
 def test_page_files(client: httpx.Client, path: str) -> None:
     answer = client.get(path)
     assert answer.status_code == 200

@@ -59,6 +59,8 @@ def describe(service: Service) -> dict[str, Any]:
         for method, operation in operations.items():
             _add_errors(operation, path, method)
     _add_limits(description["components"]["schemas"], service)
+    # The page for people leaves them out.
+    description["x-foreign-fields"] = [*service.foreign_fields.schemas()]
     return description
 
 
@@ -89,6 +91,7 @@ def _add_limits(schemas: dict[str, Any], service: Service) -> None:
     schemas["ModelName"]["enum"] = [None, *service.model.names]
     schemas["OllamaModelName"]["enum"] = [*service.model.names]
     schemas["PromptName"]["enum"] = [None, *model.prompts]
+    foreign = service.foreign_fields.schemas()
     for schema in schemas.values():  # the requests: all other objects may have further fields
         if "additionalProperties" in schema:
-            schema["properties"] = {**service.foreign_fields.schemas(), **schema["properties"]}
+            schema["properties"] = {**foreign, **schema["properties"]}

@@ -14,10 +14,13 @@ from bge_micro.server.errors import UnavailableError
 from bge_micro.server.metrics import CONTENT_TYPE
 from bge_micro.server.service import Service
 
+_HTML, _CSS, _JS = (f"text/{kind}; charset=utf-8" for kind in ("html", "css", "javascript"))
+_SCRIPTS = ("arithmetic.js", "heat.js", "map.js", "page.js", "interface.js")
 PAGE_FILES = {
-    "/": ("index.html", "text/html; charset=utf-8"),
-    "/page.css": ("page.css", "text/css; charset=utf-8"),
-    "/page.js": ("page.js", "text/javascript; charset=utf-8"),
+    "/": ("index.html", _HTML),
+    "/interface.html": ("interface.html", _HTML),
+    "/page.css": ("page.css", _CSS),
+    **{f"/{name}": (name, _JS) for name in _SCRIPTS},
 }
 # Nothing but this server's own files and answers; the icon is in the page.
 _PAGE_HEADERS = {
