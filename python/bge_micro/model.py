@@ -74,6 +74,7 @@ class SentenceTransformer(EncodeMixin, AsyncEncodeMixin, TokenizeMixin, CompatMi
         errors: Errors = "strict",
         mmap: bool = False,
         verify: bool = False,
+        file_name: str | None = None,
         **options: Unpack[RefusedAtLoad],
     ) -> None:
         """Load a model.
@@ -107,6 +108,9 @@ class SentenceTransformer(EncodeMixin, AsyncEncodeMixin, TokenizeMixin, CompatMi
             verify: Compare the weights and the tokenizer with the checksums that the folder's
                 bge_micro.json records, which takes 0.7 ms a megabyte; a folder without them is
                 refused.
+            file_name: An ONNX export of the model to read the weights from, such as
+                "onnx/model_quantized.onnx" (the extra ``bge-micro[convert]``). None for
+                safetensors, or for the model's export if it has none.
             **options: Further keywords of sentence-transformers; refused if they ask for something.
 
         Raises:
@@ -127,6 +131,7 @@ class SentenceTransformer(EncodeMixin, AsyncEncodeMixin, TokenizeMixin, CompatMi
             local_files_only,
             token if token is not None else use_auth_token,
             verify,
+            file_name,
         )
         self._pipeline = self._source.load()
         self._threads = int(choose_threads(threads).value)

@@ -22,6 +22,7 @@ class ModelSource(NamedTuple):
     local_files_only: bool
     token: str | bool | None
     verify: bool = False
+    file_name: str | None = None
 
     def __repr__(self) -> str:
         """Leave the token out."""
@@ -42,9 +43,17 @@ class ModelSource(NamedTuple):
             cache_folder=self.cache_folder,
             token=self.token,
             local_files_only=self.local_files_only,
+            file_name=self.file_name,
         )
         # No program rewrites the bundled copy, so it is safe to map.
-        checkpoint = load_folder(location.folder, mmap=self.mmap or location.bundled)
+        if location.bundled:
+            checkpoint = load_folder(location.folder, mmap=True)
+        else:
+            from bge_micro.convert.onnx_folder import load_model_folder  # not for the bundled model
+
+            checkpoint = load_model_folder(
+                location.folder, mmap=self.mmap, file_name=self.file_name
+            )
         if self.verify:
             from bge_micro.checkpoint.integrity import verify  # most programs need none of it
 

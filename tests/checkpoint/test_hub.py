@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import pickle
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -15,8 +16,9 @@ from typing import Any
 import pytest
 from hub_server import COMMIT
 
-from api.tiny_model import write_tiny_model
+from api.tiny_model import CONFIG, tiny_tensors, write_tiny_model
 from bge_micro import SentenceTransformer
+from bge_micro.convert.onnx_writer import write_onnx
 
 pytest.importorskip("huggingface_hub", reason="fetching needs the extra bge-micro[hub]")
 
@@ -190,3 +192,80 @@ def test_tokens_are_not_pickled(tiny: Path) -> None:
 @pytest.fixture
 def tiny(tmp_path: Path) -> Path:
     return write_tiny_model(tmp_path / "tiny")
+
+
+def fetched(hub: Hub) -> set[str]:
+    lines = [line for line in hub.requests() if line.startswith("GET") and "/resolve/" in line]
+    return {line.partition("/resolve/")[2].partition("/")[2] for line in lines}
+
+
+def test_a_model_that_cannot_run_is_refused_before_its_weights(
+    hub: Hub, load: Load, folder: Path
+) -> None:
+    fields = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps(fields | {"model_type": "llama"}))
+    answer = load("org/tiny-model", {"HF_ENDPOINT": hub.address})
+    assert answer["type"] == "CheckpointError"
+    assert "model_type is 'llama'" in answer["error"]
+    assert "config.json" in fetched(hub)
+    assert "model.safetensors" not in fetched(hub)
+
+
+def test_only_weights_that_are_never_read(hub: Hub, load: Load, folder: Path) -> None:
+    (folder / "model.safetensors").unlink()
+    (folder / "onnx/model.onnx").unlink()
+    answer = load("org/tiny-model", {"HF_ENDPOINT": hub.address})
+    assert "no weights in safetensors or ONNX (it has pytorch_model.bin" in answer["error"]
+    assert "save_pretrained" in answer["error"]
+    assert "hf download" not in answer["error"]
+    assert "pytorch_model.bin" not in fetched(hub)
+
+
+@pytest.mark.parametrize("name", [None, "onnx/model.onnx", "model_other.onnx"])
+def test_exports_are_fetched_if_there_is_nothing_else_or_if_named(
+    hub: Hub, load: Load, folder: Path, name: str | None
+) -> None:
+    pytest.importorskip("onnx", reason="ONNX files need the extra bge-micro[convert]")
+    for file in ("model.onnx", "model_other.onnx"):
+        with (folder / "onnx" / file).open("wb") as stream:
+            write_onnx(stream, tiny_tensors(), CONFIG, "mean", normalize=False)
+    if name is None:
+        (folder / "model.safetensors").unlink()
+    environ = {"HF_ENDPOINT": hub.address}
+    options = {"file_name": name, "compute_type": "float32"}
+    found = load("org/tiny-model", environ, **options)
+    file_name = name or "onnx/model.onnx"
+    local = SentenceTransformer(folder, compute_type="float32", file_name=file_name)
+    assert found == {"vector": local.encode("a b").tobytes().hex()}
+    wanted = "onnx/model_other.onnx" if name == "model_other.onnx" else "onnx/model.onnx"
+    assert [each for each in fetched(hub) if each.endswith(".onnx")] == [wanted]
+    assert "model.safetensors" not in fetched(hub)
+    assert load("org/tiny-model", {**environ, "HF_HUB_OFFLINE": "1"}, **options) == found
+
+
+def test_a_snapshot_without_modules_json_gets_advice_that_works(
+    hub: Hub, load: Load, folder: Path, tmp_path: Path
+) -> None:
+    """As `hf download` leaves it: nobody has noted that the hub has no modules.json."""
+    for path in (folder / "modules.json", folder / "1_Pooling/config.json"):
+        path.unlink()
+    environ = {"HF_ENDPOINT": hub.address}
+    expected = load("org/tiny-model", environ)
+    shutil.rmtree(tmp_path / "hf/hub/models--org--tiny-model/.no_exist")
+    answer = load("org/tiny-model", {**environ, "HF_HUB_OFFLINE": "1"})
+    advised = str(snapshot(tmp_path / "hf/hub"))
+    assert f"give the folder itself, {advised!r}" in answer["error"]
+    assert load(advised, environ) == expected
+
+
+def test_convert_takes_a_name(hub: Hub, folder: Path, tmp_path: Path) -> None:
+    environ = {k: v for k, v in os.environ.items() if not k.startswith(("HF_", "TRANSFORMERS_"))}
+    environ |= {"HF_ENDPOINT": hub.address, "HF_HOME": str(tmp_path / "hf")}
+    out = str(tmp_path / "out")
+    command = [sys.executable, "-m", "bge_micro", "convert", "org/tiny-model", out]
+    result = subprocess.run(command, env=environ, capture_output=True, text=True)
+    assert (result.returncode, result.stderr) == (0, "")
+    expected = SentenceTransformer(folder).encode("a b")
+    assert SentenceTransformer(tmp_path / "out").encode("a b").tobytes() == expected.tobytes()
+    recorded = json.loads((tmp_path / "out/bge_micro.json").read_text())
+    assert recorded["source"]["repo_id"] == "org/tiny-model"

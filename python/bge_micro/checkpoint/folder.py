@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
 from bge_micro.checkpoint.config import EncoderConfig, read_config
 from bge_micro.checkpoint.dense import Dense, read_dense
 from bge_micro.checkpoint.errors import CheckpointError, MissingFileError
+from bge_micro.checkpoint.families import Family
 from bge_micro.checkpoint.file_content import FileContent
 from bge_micro.checkpoint.modules import (
     engine_folder,
@@ -81,7 +83,13 @@ class Checkpoint(NamedTuple):
         return hashlib.sha256("".join(digests).encode("ascii")).hexdigest()
 
 
-def load_folder(path: str | Path, *, mmap: bool = False) -> Checkpoint:
+# Takes the folder of the encoder and its sizes; returns tensors and the files that they are from.
+WeightReader = Callable[[Path, EncoderConfig], tuple[Tensors, tuple[FileContent, ...]]]
+
+
+def load_folder(
+    path: str | Path, *, mmap: bool = False, read_weights: WeightReader | None = None
+) -> Checkpoint:
     """Load and check a model folder.
 
     Args:
@@ -89,6 +97,7 @@ def load_folder(path: str | Path, *, mmap: bool = False) -> Checkpoint:
         mmap: Map the weights instead of reading them. Memory is then shared between processes and
             read on first use; but if another process cuts the file short meanwhile, the operating
             system ends this process with SIGBUS. Use it for folders that no program rewrites.
+        read_weights: Reads weights in another format than safetensors.
 
     Returns:
         The checked contents.
@@ -121,16 +130,13 @@ def _load(folder: Path, mmap: bool) -> Checkpoint:
     tokenizer = read_tokenizer_facts(
         modules.transformer, transformer_settings, config.max_tokens, family.tokenizer_class
     )
-    weights = open_weights(modules.transformer, family, mmap=mmap)
-    stored = dict(weights.tensors)
-    if not family.token_types:
-        stored.setdefault(TOKEN_TYPES, zero_token_types(config))
-    tensors = read_tensors(stored, config, weights.description)
+    if read_weights is None:
+        tensors, files = _read_safetensors(modules.transformer, family, config, mmap)
+    else:
+        tensors, files = read_weights(modules.transformer, config)
     dense: list[Dense] = []
     for module in modules.dense:
         dense.append(read_dense(module, dense[-1].out_features if dense else config.hidden))
-    for content in {each.file.content for each in weights.tensors.values() if each.is_widened}:
-        content.release()  # copies in float32 are used instead
     return Checkpoint(
         folder=folder,
         config=config,
@@ -147,5 +153,18 @@ def _load(folder: Path, mmap: bool) -> Checkpoint:
         similarity_fn_name=settings.similarity_fn_name,
         truncate_dim=settings.truncate_dim,
         side_file=side_file,
-        weight_files=(*weights.files, *(layer.file for layer in dense)),
+        weight_files=(*files, *(layer.file for layer in dense)),
     )
+
+
+def _read_safetensors(
+    transformer: Path, family: Family, config: EncoderConfig, mmap: bool
+) -> tuple[Tensors, tuple[FileContent, ...]]:
+    weights = open_weights(transformer, family, mmap=mmap)
+    stored = dict(weights.tensors)
+    if not family.token_types:
+        stored.setdefault(TOKEN_TYPES, zero_token_types(config))
+    tensors = read_tensors(stored, config, weights.description)
+    for content in {each.file.content for each in weights.tensors.values() if each.is_widened}:
+        content.release()  # copies in float32 are used instead
+    return tensors, weights.files

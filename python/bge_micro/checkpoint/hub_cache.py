@@ -13,8 +13,15 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from bge_micro.checkpoint.errors import CheckpointError, MissingFileError
+from bge_micro.checkpoint.exports import exports_in, find_export
 from bge_micro.checkpoint.modules import read_modules
-from bge_micro.checkpoint.weight_files import INDEX_NAME, WEIGHTS_NAME, shard_files
+from bge_micro.checkpoint.weight_files import (
+    INDEX_NAME,
+    WEIGHTS_NAME,
+    has_weights,
+    no_weights_message,
+    shard_files,
+)
 
 _COMMIT = re.compile(r"[0-9a-f]{40}")
 _REPO_ID = re.compile(r"[A-Za-z0-9_][\w.-]*(/[A-Za-z0-9_][\w.-]*)?", re.ASCII)
@@ -57,6 +64,7 @@ def find_snapshot(
     revision: str | None = None,
     cache_folder: str | Path | None = None,
     environ: Mapping[str, str] = os.environ,
+    file_name: str | None = None,
 ) -> Path:
     """Find a complete snapshot of a repository.
 
@@ -65,6 +73,7 @@ def find_snapshot(
         revision: Branch, tag or full commit hash; None for the branch "main".
         cache_folder: The cache; None for the usual place, see `cache_root`.
         environ: The environment variables.
+        file_name: The ONNX export that is wanted, as for `exports.find_export`.
 
     Returns:
         The snapshot's folder, in which every file needed is present and readable.
@@ -91,7 +100,9 @@ def find_snapshot(
             f"one (looked for {snapshot}). {_advice(repo_id, revision)}"
         )
     try:
-        _check_complete(repository, snapshot)
+        _check_complete(repository, snapshot, file_name)
+    except _OtherAdviceError as error:
+        raise MissingFileError(f"{wanted}: {error}") from None
     except MissingFileError as error:
         raise MissingFileError(
             f"{wanted}: the Hugging Face cache holds only a part of this model; {error}. "
@@ -130,21 +141,38 @@ def _commit_of(repository: Path, revision: str, wanted: str) -> str:
     return commit
 
 
-def _check_complete(repository: Path, snapshot: Path) -> None:
+class _OtherAdviceError(MissingFileError):
+    """Files are missing that fetching the model again would not bring."""
+
+
+def _check_complete(repository: Path, snapshot: Path, file_name: str | None) -> None:
     """Raise MissingFileError, which names the file, unless the model has all its files."""
     modules_json = snapshot / "modules.json"
     # If modules.json was never fetched, the model would silently be pooled the wrong way. So it
     # may be absent only if the hub said that it has none.
     if not (repository / ".no_exist" / snapshot.name / "modules.json").exists():
+        plain = (snapshot / "config.json").exists() and not any(snapshot.glob("*_Pooling"))
+        if plain and not modules_json.exists() and not modules_json.is_symlink():
+            raise _OtherAdviceError(
+                f"{modules_json} is missing: it was never downloaded, or the repository has none. "
+                f"If it has none, give the folder itself, {str(snapshot)!r}, which is then pooled "
+                "by the mean, as sentence-transformers does."
+            )
         _check_file(modules_json)
     transformer = read_modules(snapshot).transformer
     _check_file(transformer / "config.json")
     _check_any(transformer / "tokenizer.json", transformer / "vocab.txt")
     weights, index = transformer / WEIGHTS_NAME, transformer / INDEX_NAME
-    _check_any(weights, index)
-    if not weights.exists():
-        for shard in shard_files(index):
-            _check_file(shard)
+    if file_name is not None or (exports_in(transformer) and not has_weights(transformer)):
+        _check_file(find_export(transformer, file_name))
+    else:
+        others = [path.name for path in transformer.glob("*.bin")]
+        if others and not has_weights(transformer):
+            raise _OtherAdviceError(no_weights_message(transformer))
+        _check_any(weights, index)
+        if not weights.exists():
+            for shard in shard_files(index):
+                _check_file(shard)
     cut_off = any(repository.glob("blobs/*.incomplete"))
     for path in (
         snapshot / "config_sentence_transformers.json",

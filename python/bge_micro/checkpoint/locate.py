@@ -38,6 +38,7 @@ def locate_model(
     cache_folder: str | Path | None = None,
     token: str | bool | None = None,
     local_files_only: bool = False,
+    file_name: str | None = None,
 ) -> Location:
     """Find a model, or fetch it from the hub.
 
@@ -54,6 +55,7 @@ def locate_model(
         cache_folder: The cache to use; None for the usual place.
         token: A token for private models.
         local_files_only: Do not use the network.
+        file_name: The ONNX export that is wanted, as for `exports.find_export`.
 
     Returns:
         The folder and whether it is the bundled one.
@@ -88,6 +90,6 @@ def locate_model(
         return Location(Path(name), bundled=False)
     repo_id = name if "/" in name else f"{_DEFAULT_ORGANISATION}/{name}"
     snapshot = resolve_snapshot(
-        repo_id, revision, cache_folder, token=token, local_files_only=offline
+        repo_id, revision, cache_folder, token=token, local_files_only=offline, file_name=file_name
     )
     return Location(snapshot, bundled=False)

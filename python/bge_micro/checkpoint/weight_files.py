@@ -71,12 +71,17 @@ def open_weights(folder: Path, family: Family, *, mmap: bool) -> StoredWeights:
     return StoredWeights(tuple(files), _encoder_tensors(stored, family))
 
 
+def has_weights(folder: Path) -> bool:
+    """Tell whether a folder has weights in safetensors."""
+    return any((folder / name).exists() for name in (WEIGHTS_NAME, INDEX_NAME))
+
+
 def _weight_files(folder: Path) -> tuple[Path, ...]:
     if (folder / WEIGHTS_NAME).exists():
         return (folder / WEIGHTS_NAME,)
     if (folder / INDEX_NAME).exists():
         return shard_files(folder / INDEX_NAME)
-    raise MissingFileError(_no_weights_message(folder))
+    raise MissingFileError(no_weights_message(folder))
 
 
 def shard_files(index: Path) -> tuple[Path, ...]:
@@ -99,7 +104,8 @@ def shard_files(index: Path) -> tuple[Path, ...]:
     return tuple(index.parent / name for name in sorted(names))
 
 
-def _no_weights_message(folder: Path) -> str:
+def no_weights_message(folder: Path) -> str:
+    """Say that a folder has no weights that can be read, what it has, and what to do."""
     others = sorted(
         path.name
         for pattern in ("*.bin", "*.onnx", "*.gguf", "*.safetensors")
@@ -108,7 +114,9 @@ def _no_weights_message(folder: Path) -> str:
     found = f"found only {', '.join(others)}" if others else "found no weights"
     return (
         f"{folder / WEIGHTS_NAME}: the file is missing ({found}). Weights are read from "
-        f"safetensors only; save the model with safetensors, or give another folder."
+        "safetensors and ONNX exports only, because reading others can run code; save the model "
+        "with safetensors (save_pretrained of sentence-transformers or transformers does), and "
+        "give that folder."
     )
 
 

@@ -24,10 +24,16 @@ def add_command(commands: argparse._SubParsersAction[Any]) -> None:
         "an ONNX export in floats or dynamically quantised, which needs the extra "
         "bge-micro[convert], or from a GGUF file, which needs bge-micro[gguf].",
     )
-    parser.add_argument("source", metavar="SOURCE", help="a model folder, .onnx or .gguf file")
+    parser.add_argument(
+        "source", metavar="SOURCE", help="a model folder, a name on the hub, .onnx or .gguf file"
+    )
     parser.add_argument("out", metavar="OUT", help="the folder to make")
     parser.add_argument("--repo-id", metavar="NAME", help="where SOURCE is from, for the record")
-    parser.add_argument("--revision", metavar="NAME", help="its revision, for the record")
+    parser.add_argument(
+        "--revision",
+        metavar="NAME",
+        help="its revision, for the record; of a name on the hub, the one to take",
+    )
     parser.add_argument(
         "--compute-type",
         choices=COMPUTE_TYPES,
@@ -88,9 +94,16 @@ def _convert_folder(arguments: argparse.Namespace) -> None:
     why = "applies to ONNX exports, and SOURCE does not end in .onnx"
     _refuse(arguments, _FOR_EXPORTS, why)
     _refuse(arguments, _FOR_FILES, "is said by a model folder itself")
+    from bge_micro.checkpoint import locate_model
     from bge_micro.convert import convert_folder
 
-    convert_folder(arguments.source, arguments.out, **_common(arguments))
+    options = _common(arguments)
+    if not Path(arguments.source).is_dir():  # a name on the hub
+        folder = locate_model(arguments.source, revision=arguments.revision).folder
+        options["repo_id"] = options["repo_id"] or arguments.source
+    else:
+        folder = Path(arguments.source)
+    convert_folder(folder, arguments.out, **options)
 
 
 def _convert_gguf(arguments: argparse.Namespace) -> None:

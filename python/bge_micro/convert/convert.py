@@ -12,12 +12,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bge_micro.checkpoint.config import EncoderConfig
-from bge_micro.checkpoint.folder import Checkpoint, load_folder
+from bge_micro.checkpoint.folder import Checkpoint
 from bge_micro.checkpoint.modules import ModelSettings
 from bge_micro.checkpoint.tensors import WORDS, Tensors
 from bge_micro.checkpoint.tokenizer_files import TOKENIZER_NAME
 from bge_micro.choices import COMPUTE_TYPES, POOLINGS
 from bge_micro.convert.folder_writer import FolderContents, write_folder
+from bge_micro.convert.onnx_folder import load_model_folder
 from bge_micro.convert.provenance import license_of, readme, source_of
 from bge_micro.quantize import dequantize_checkpoint, quantize_checkpoint
 from bge_micro.tokenization import Tokenizer, read_tokenizer
@@ -41,7 +42,7 @@ def convert_folder(
     for bit. All tensors but the linear layers' are kept.
 
     Args:
-        source_folder: A folder that `load_folder` reads.
+        source_folder: A model folder; weights in safetensors or an ONNX export.
         out_folder: Where to; must not exist, or be an empty folder.
         compute_type: "int8" or "float32". A float32 folder can be read by transformers too.
         calibration_texts: Texts like those the model is for, some hundreds, for a better int8: see
@@ -57,7 +58,7 @@ def convert_folder(
         ValueError: `compute_type` is unknown, or there is nothing to calibrate.
         FileExistsError: There is something at `out_folder` already.
     """
-    checkpoint = load_folder(source_folder)
+    checkpoint = load_model_folder(source_folder)
     check_options(checkpoint.pooling, compute_type)
     source = source_of(checkpoint, repo_id, revision)
     contents = contents_of(checkpoint, source)

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bge_micro.checkpoint.errors import CheckpointError, MissingFileError
+from bge_micro.checkpoint.errors import CheckpointError
+from bge_micro.checkpoint.file_content import load_content
 
 if TYPE_CHECKING:
     from onnx import NodeProto
@@ -48,6 +49,7 @@ class OnnxGraph:
     Attributes:
         path: The file.
         nodes: The operations, in the file's order: a value is computed before it is used.
+        files: The file, and those beside it that hold data of its tensors.
         inputs: The names of its inputs.
         outputs: The names of its outputs.
     """
@@ -61,14 +63,22 @@ class OnnxGraph:
             CheckpointError: The file is not an ONNX model.
         """
         onnx = import_onnx()
+        content = load_content(path, map_file=False)
         try:
-            model = onnx.load(str(path), load_external_data=False)
-        except FileNotFoundError:
-            raise MissingFileError(f"{path}: the file is missing.") from None
+            model = onnx.load_model_from_string(bytes(content.data))
         except Exception as error:  # protobuf's DecodeError, which onnx does not export
             raise CheckpointError(f"{path}: not an ONNX model ({error}).") from error
         graph = model.graph
         self.path = path
+        content.release()  # the model is a copy
+        beside = [
+            path.with_name(entry.value)
+            for tensor in graph.initializer
+            for entry in tensor.external_data
+            if entry.key == "location" and Path(entry.value).name == entry.value
+        ]
+        present = [each for each in sorted({*beside}) if each.is_file()]
+        self.files = (content, *(load_content(each, map_file=True) for each in present))
         self.nodes: list[NodeProto] = list(graph.node)
         self.outputs = [value.name for value in graph.output]
         self._opsets = list(model.opset_import)

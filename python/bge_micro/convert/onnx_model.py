@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bge_micro.checkpoint.config import EncoderConfig
+from bge_micro.checkpoint.file_content import FileContent
 from bge_micro.checkpoint.tensors import Tensors
 from bge_micro.convert.onnx_outputs import Outputs
 
@@ -39,3 +40,4 @@ class OnnxModel(NamedTuple):
     tensors: Tensors
     quantised: dict[str, Quantised]
     outputs: Outputs
+    files: tuple[FileContent, ...]

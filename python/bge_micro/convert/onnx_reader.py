@@ -87,7 +87,7 @@ class _Reader:
         config = self._config(layers)
         tensors = check_arrays(self.tensors, config, self.graph.path)
         outputs = read_outputs(self.graph, self.norms)
-        return OnnxModel(config, tensors, self.quantised, outputs)
+        return OnnxModel(config, tensors, self.quantised, outputs, self.graph.files)
 
     def _read_layer(self, name: str, before: NormPart, middle: NormPart, after: NormPart) -> None:
         output = self._residual(middle, before, f"{name}.attention.output")
