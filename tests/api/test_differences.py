@@ -21,7 +21,7 @@ PAGE = Path(__file__).resolve().parents[2] / "docs" / "differences.md"
 # Name of the test below -> the row that it tests, in the page's Markdown.
 DIFFERENCES = {
     "names": '| `SentenceTransformer("TaylorAI/bge-micro-v2")` | downloads it, or loads it from the cache | the copy inside the package; `revision=` or `source="cache"` loads the local cache\'s |',
-    "other_hub_names": "| other names on the hub | downloaded, weights in any format | downloaded, by the extra `hub`: the few files that are needed, safetensors only |",
+    "other_hub_names": "| other names on the hub | downloaded, weights in any format | downloaded, by the extra `hub`: the few files that are needed, safetensors, or an ONNX export if there are none or `file_name=` names it |",
     "same_bits": "| a text alone and in a batch | differ in the last digits | the same bits, in any batch and order and with any number of threads |",
     "empty": "| `encode([])` | shape `(0,)` | shape `(0, 384)` |",
     "bad_rows": '| None, NaN and other rows that are not strings | an internal error, or none | an error that names the rows, before any work; or `errors="replace"`, `"skip"` |',

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from safetensors.numpy import load_file, save_file
 
 from bge_micro.checkpoint import CheckpointError, EncoderConfig, MissingFileError, load_folder
+from bge_micro.checkpoint.errors import ModelWarning
 from bge_micro.checkpoint.side_file import file_sha256
 
 Tensors = dict[str, NDArray[Any]]
@@ -106,7 +107,7 @@ def test_prefix_heads_buffers_and_old_names(tiny_folder: Path, tiny_tensors: Ten
 def test_two_encoders_are_refused(tiny_folder: Path, tiny_tensors: Tensors) -> None:
     stored = tiny_tensors | {"bert." + name: array for name, array in tiny_tensors.items()}
     save_file(stored, tiny_folder / "model.safetensors")
-    with pytest.raises(CheckpointError, match="all or nothing"):
+    with pytest.raises(CheckpointError, match="expected one encoder"):
         load_folder(tiny_folder)
 
 
@@ -227,3 +228,52 @@ def test_side_file(tiny_folder: Path, write_json: Callable[..., None]) -> None:
         write_json(tiny_folder / "bge_micro.json", facts | {field: value})
         with pytest.raises(CheckpointError, match=field):
             load_folder(tiny_folder)
+
+
+@pytest.mark.parametrize(
+    "prefix", ["", "bert.", "model.", "0.auto_model.", "auto_model.", "module.", "module.bert."]
+)
+def test_common_prefixes_with_heads_and_buffers_beside(
+    tiny_folder: Path, tiny_tensors: Tensors, prefix: str
+) -> None:
+    stored = {prefix + name: array for name, array in tiny_tensors.items()}
+    stored |= {
+        f"{prefix}embeddings.token_type_ids": np.zeros((1, 16), np.int64),
+        f"{prefix}pooler.dense.bias": np.zeros(64, np.float32),
+        "classifier.weight": np.zeros((2, 64), np.float32),
+        "linear.weight": np.zeros((8, 64), np.float32),
+        "cls.predictions.transform.dense.weight": np.zeros((64, 64), np.float32),
+    }
+    save_file(stored, tiny_folder / "model.safetensors")
+    assert_same(load_folder(tiny_folder).tensors, tiny_tensors)
+    stored[f"{prefix}encoder.layer.0.extra"] = np.zeros(1, np.float32)
+    save_file(stored, tiny_folder / "model.safetensors")
+    with pytest.raises(CheckpointError, match="not part of a BERT encoder"):
+        load_folder(tiny_folder)
+
+
+def test_fields_that_make_no_difference(
+    tiny_folder: Path, tiny_config: EncoderConfig, write_json: Callable[..., None]
+) -> None:
+    fields = json.loads((tiny_folder / "config.json").read_text())
+    del fields["type_vocab_size"]
+    write_json(tiny_folder / "config.json", fields | {"hidden_act": "gelu_python"})
+    modules = json.loads((tiny_folder / "modules.json").read_text())
+    dropout = {"idx": 2, "name": "2", "path": "2_Dropout"}
+    dropout["type"] = "sentence_transformers.models.Dropout"
+    write_json(tiny_folder / "modules.json", [*modules, dropout])
+    assert load_folder(tiny_folder).config == tiny_config
+
+
+@pytest.mark.parametrize("name", ["BertForSequenceClassification", "BertForMaskedLM", "HF_ColBERT"])
+def test_models_for_another_task(
+    tiny_folder: Path, write_json: Callable[..., None], name: str
+) -> None:
+    fields = json.loads((tiny_folder / "config.json").read_text())
+    write_json(tiny_folder / "config.json", fields | {"architectures": [name]})
+    load_folder(tiny_folder)  # modules.json says that it embeds texts
+    (tiny_folder / "modules.json").unlink()
+    with pytest.warns(ModelWarning, match=f"the model is a {name}"):
+        load_folder(tiny_folder)
+    write_json(tiny_folder / "config.json", fields)
+    load_folder(tiny_folder)

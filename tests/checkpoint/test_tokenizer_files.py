@@ -165,7 +165,7 @@ def test_vocab_alone(tiny_folder: Path, write_json: Write) -> None:
     write_json(tiny_folder / "added_tokens.json", {})
     load_folder(tiny_folder)
     write_json(tiny_folder / "added_tokens.json", {"[NEW]": 10})
-    with pytest.raises(CheckpointError, match=r"added_tokens\.json: adds tokens to vocab\.txt"):
+    with pytest.raises(CheckpointError, match=r"added token '\[NEW\]' of added_tokens\.json"):
         load_folder(tiny_folder)
     (tiny_folder / "vocab.txt").unlink()
     with pytest.raises(MissingFileError, match=r"neither tokenizer\.json nor vocab\.txt"):
@@ -207,3 +207,91 @@ def test_a_large_tokenizer_is_read_and_converted(tiny_folder: Path, tmp_path: Pa
         convert_folder(tiny_folder, tmp_path / "out").joinpath("tokenizer.json").read_bytes()
     )
     assert found == tokenizer | {"normalizer": UNCASED | {"lowercase": False}}
+
+
+SPECIAL_TOKEN = {"content": "[NEW]", "special": True}
+
+
+@pytest.mark.parametrize("file", ["vocab.txt", "tokenizer.json"])
+@pytest.mark.parametrize(
+    ("name", "contents"),
+    [
+        ("added_tokens.json", {"[NEW]": 10}),
+        ("special_tokens_map.json", {"additional_special_tokens": ["[NEW]"]}),
+        ("tokenizer_config.json", {"added_tokens_decoder": {"10": SPECIAL_TOKEN}}),
+        ("tokenizer_config.json", {"additional_special_tokens": ["[NEW]", "[CLS]"]}),
+        ("tokenizer_config.json", {"extra_special_tokens": [SPECIAL_TOKEN]}),
+        ("tokenizer_config.json", {"extra_special_tokens": {"new_token": "[NEW]"}}),
+    ],
+)
+def test_tokens_that_only_other_files_name(
+    tiny_folder: Path, write_json: Write, file: str, name: str, contents: Any
+) -> None:
+    """transformers cuts them out of a text; a tokenizer that does not know them splits them."""
+    tokenizer = build_wordpiece_tokenizer(VOCAB)
+    (tiny_folder / "tokenizer.json").unlink()
+    (tiny_folder / "vocab.txt").write_text("\n".join(VOCAB))
+    if file == "tokenizer.json":
+        tokenizer.save(str(tiny_folder / file))
+    write_json(tiny_folder / name, contents)
+    with pytest.raises(CheckpointError, match=rf"added token '\[NEW\]' of .*{name}"):
+        load_folder(tiny_folder)
+    tokenizer.add_special_tokens(["[NEW]"])
+    tokenizer.save(str(tiny_folder / "tokenizer.json"))
+    load_folder(tiny_folder)
+
+
+@pytest.mark.parametrize(
+    "name", ["BertJapaneseTokenizer", "RobertaTokenizer", "PreTrainedTokenizerFast", "Unheard"]
+)
+def test_vocab_of_another_class(tiny_folder: Path, write_json: Write, name: str) -> None:
+    (tiny_folder / "tokenizer.json").rename(tiny_folder / "vocab.txt")
+    for classes in ({"tokenizer_class": name}, {}):
+        write_json(tiny_folder / "tokenizer_config.json", classes)
+        settings = {} if classes else {"tokenizer_args": {"tokenizer_class": name}}
+        write_json(tiny_folder / "sentence_bert_config.json", settings)
+        with pytest.raises(CheckpointError, match=f"tokenizer_class is '{name}'"):
+            load_folder(tiny_folder)
+
+
+@pytest.mark.parametrize(
+    ("part", "value"),
+    [
+        ("model", {"type": "BPE"}),
+        ("model", {"type": "Unigram"}),
+        ("pre_tokenizer", {"type": "Whitespace"}),
+        ("normalizer", {"type": "NFC"}),
+    ],
+)
+def test_a_class_that_contradicts_the_tokenizer(
+    tiny_folder: Path, write_json: Write, part: str, value: Any
+) -> None:
+    """For BERT's class transformers builds BERT's tokenizer, whatever tokenizer.json says."""
+    contents = json.loads(build_wordpiece_tokenizer(VOCAB).to_str())
+    write_json(tiny_folder / "tokenizer.json", contents | {part: value})
+    write_json(tiny_folder / "tokenizer_config.json", {"tokenizer_class": "BertTokenizer"})
+    with pytest.raises(CheckpointError, match=f"type of its {part} is '{value['type']}'"):
+        load_folder(tiny_folder)
+    write_json(
+        tiny_folder / "tokenizer_config.json", {"tokenizer_class": "PreTrainedTokenizerFast"}
+    )
+    load_folder(tiny_folder)
+
+
+@pytest.mark.parametrize("name", ["tokenizer_args", "processor_kwargs"])
+def test_arguments_of_the_tokenizer(tiny_folder: Path, write_json: Write, name: str) -> None:
+    """They come before tokenizer_config.json, as sentence-transformers passes them."""
+    write_json(tiny_folder / "tokenizer.json", {"normalizer": UNCASED})
+    write_json(tiny_folder / "tokenizer_config.json", {"model_max_length": 15})
+    given = {"do_lower_case": False, "model_max_length": 9, "use_fast": True}
+    write_json(tiny_folder / "sentence_bert_config.json", {name: given})
+    checkpoint = load_folder(tiny_folder)
+    assert checkpoint.normalizer == UNCASED | {"lowercase": False}
+    assert checkpoint.max_seq_length == 9
+    write_json(tiny_folder / "sentence_bert_config.json", {name: {"never_split": ["a"]}})
+    with pytest.raises(CheckpointError, match="argument never_split"):
+        load_folder(tiny_folder)
+    write_json(tiny_folder / "sentence_bert_config.json", {"do_lower_case": None})
+    write_json(tiny_folder / "tokenizer_config.json", {"truncation_side": "left"})
+    with pytest.raises(CheckpointError, match="truncation_side is 'left'"):
+        load_folder(tiny_folder)

@@ -66,6 +66,8 @@ def test_the_vocabulary_is_read_line_by_line(tmp_path: Path) -> None:
     assert read_vocab(path) == [*SPECIALS, "a", "\u2028", "\x85b"]
     path.write_bytes("\n".join([*SPECIALS, "last"]).encode())
     assert read_vocab(str(path)) == [*SPECIALS, "last"]
+    path.write_bytes("\n".join([*SPECIALS, "last", "", "", ""]).encode())
+    assert read_vocab(path) == [*SPECIALS, "last"]
 
 
 @pytest.mark.parametrize(

@@ -9,3 +9,7 @@ class CheckpointError(ValueError):
 
 class MissingFileError(FileNotFoundError, CheckpointError):
     """A file or folder that a model needs does not exist."""
+
+
+class ModelWarning(UserWarning):
+    """A model is loaded, but probably not the one that is wanted; the message says why."""

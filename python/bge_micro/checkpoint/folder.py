@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
 from bge_micro.checkpoint.config import EncoderConfig, read_config
 from bge_micro.checkpoint.dense import Dense, read_dense
-from bge_micro.checkpoint.errors import CheckpointError, MissingFileError
+from bge_micro.checkpoint.errors import CheckpointError, MissingFileError, ModelWarning
 from bge_micro.checkpoint.families import Family
 from bge_micro.checkpoint.file_content import FileContent
+from bge_micro.checkpoint.json_file import read_json_object
 from bge_micro.checkpoint.modules import (
     engine_folder,
     read_model_settings,
@@ -111,17 +113,19 @@ def load_folder(
         raise MissingFileError(f"{folder}: expected a model folder, found no folder there.")
     engine = engine_folder(folder)
     if engine is None:
-        return _load(folder, mmap)
+        return _load(folder, mmap, read_weights)
     # The settings are those of the model around the module.
-    return _load(engine, mmap)._replace(**read_model_settings(folder)._asdict())
+    return _load(engine, mmap, read_weights)._replace(**read_model_settings(folder)._asdict())
 
 
-def _load(folder: Path, mmap: bool) -> Checkpoint:
+def _load(folder: Path, mmap: bool, read_weights: WeightReader | None) -> Checkpoint:
     side_file = read_side_file(folder)
     modules = read_modules(folder)
     settings = read_model_settings(folder)
     transformer_settings = read_transformer_settings(modules.transformer)
     family, config = read_config(modules.transformer / "config.json")
+    if not (folder / "modules.json").exists():
+        _warn_of_another_task(modules.transformer / "config.json")
     if modules.dimension not in (None, config.hidden):
         raise CheckpointError(
             f"{folder}: the pooling is set up for vectors of {modules.dimension} features, "
@@ -155,6 +159,19 @@ def _load(folder: Path, mmap: bool) -> Checkpoint:
         side_file=side_file,
         weight_files=(*files, *(layer.file for layer in dense)),
     )
+
+
+def _warn_of_another_task(path: Path) -> None:
+    """Warn if a folder without sentence-transformers' files was made for something else."""
+    named = read_json_object(path).get("architectures")
+    classes = [str(each) for each in named] if isinstance(named, list) else []
+    if classes and not any(each.endswith("Model") for each in classes):
+        warnings.warn(
+            f"{path} says that the model is a {', '.join(classes)}, and without modules.json it is "
+            "pooled by the mean, as sentence-transformers does; such vectors are seldom of use.",
+            ModelWarning,
+            stacklevel=2,
+        )
 
 
 def _read_safetensors(

@@ -19,6 +19,25 @@ _POOLING_FLAGS = {
     "pooling_mode_lasttoken": "lasttoken",
 }
 
+# Arguments of a tokenizer that are obeyed, and those that change no token of a single text.
+_TOKENIZER_FIELDS = (
+    "do_lower_case",
+    "strip_accents",
+    "tokenize_chinese_chars",
+    "model_max_length",
+    "tokenizer_class",
+)
+_WITHOUT_EFFECT = (
+    "use_fast",
+    "trust_remote_code",
+    "local_files_only",
+    "clean_up_tokenization_spaces",
+    "padding",
+    "padding_side",
+    "pad_to_multiple_of",
+    "truncation",
+)
+
 # Settings of Transformer that change the model's tokens; they are empty in most models.
 _TRANSFORMER_EXTRAS = ("processing_kwargs", "query_length", "document_length", "query_expansion")
 
@@ -47,10 +66,17 @@ class Modules(NamedTuple):
 
 
 class TransformerSettings(NamedTuple):
-    """What sentence_bert_config.json sets: the token limit (None: not set) and lowercasing."""
+    """What sentence_bert_config.json sets.
+
+    Attributes:
+        max_seq_length: The token limit; None if not set.
+        do_lower_case: Whether texts are lowercased before they are tokenized.
+        tokenizer: Fields that replace those of tokenizer_config.json.
+    """
 
     max_seq_length: int | None
     do_lower_case: bool
+    tokenizer: dict[str, Any]
 
 
 class ModelSettings(NamedTuple):
@@ -101,6 +127,7 @@ def read_modules(folder: Path) -> Modules:
     if not isinstance(entries, list):
         raise CheckpointError(f"{path}: expected an array of modules, found {json_type(entries)}.")
     modules = [_read_module(path, index, entry) for index, entry in enumerate(entries)]
+    modules = [module for module in modules if module[0] != "Dropout"]  # acts in training only
     kinds = [kind for kind, _ in modules]
     folders = [subfolder for _, subfolder in modules]
     normalize = kinds[-1:] == ["Normalize"]
@@ -126,7 +153,7 @@ def read_transformer_settings(transformer: Path) -> TransformerSettings:
     """Read sentence_bert_config.json from the transformer's folder; without it nothing is set."""
     path = transformer / "sentence_bert_config.json"
     if not path.exists():
-        return TransformerSettings(None, do_lower_case=False)
+        return TransformerSettings(None, do_lower_case=False, tokenizer={})
     fields = read_json_object(path)
     task = fields.get("transformer_task", "feature-extraction")
     if task != "feature-extraction":
@@ -142,10 +169,27 @@ def read_transformer_settings(transformer: Path) -> TransformerSettings:
         raise CheckpointError(
             f"{path}: max_seq_length is {limit!r}, expected a whole number of at least 3, or null."
         )
-    lower = fields.get("do_lower_case", False)
+    lower = fields.get("do_lower_case") or False
     if not isinstance(lower, bool):
         raise CheckpointError(f"{path}: do_lower_case is {lower!r}, expected true or false.")
-    return TransformerSettings(limit, lower)
+    return TransformerSettings(limit, lower, _tokenizer_fields(path, fields))
+
+
+def _tokenizer_fields(path: Path, fields: dict[str, Any]) -> dict[str, Any]:
+    """Return the tokenizer's arguments, by their old or new name; refuse others with an effect."""
+    found: dict[str, Any] = {}
+    for name in ("tokenizer_args", "processor_kwargs"):
+        given = fields.get(name) or {}
+        if not isinstance(given, dict):
+            raise CheckpointError(f"{path}: {name} is {json_type(given)}, expected an object.")
+        found |= given
+    for name, value in found.items():
+        if name not in (*_TOKENIZER_FIELDS, *_WITHOUT_EFFECT):
+            raise CheckpointError(
+                f"{path}: the tokenizer's argument {name} ({value!r}) is not supported; supported "
+                f"are {', '.join(_TOKENIZER_FIELDS)}."
+            )
+    return {name: value for name, value in found.items() if name in _TOKENIZER_FIELDS}
 
 
 def read_model_settings(folder: Path) -> ModelSettings:

@@ -15,11 +15,13 @@ from bge_micro.checkpoint.tensors import StoredTensor
 WEIGHTS_NAME = "model.safetensors"
 INDEX_NAME = "model.safetensors.index.json"
 
+# Every family has its words under this name, and all of an encoder in these parts. Its pooler is a
+# classification head, which sentence vectors do not use.
+_WORDS = "embeddings.word_embeddings.weight"
 _ENCODER_PARTS = ("embeddings.", "encoder.", "transformer.")
 
-# The pooler is a classification head that sentence vectors do not use; position_ids is a buffer
-# 0, 1, 2, .. that old versions of transformers saved.
-_UNUSED = ("pooler.", "embeddings.position_ids")
+# Buffers that some versions of transformers saved: 0, 1, 2, .. and zeros.
+_UNUSED = ("embeddings.position_ids", "embeddings.token_type_ids")
 
 # The names that the first BERT conversions gave to LayerNorm's parameters.
 _OLD_NORM_NAMES = {"LayerNorm.gamma": "LayerNorm.weight", "LayerNorm.beta": "LayerNorm.bias"}
@@ -121,20 +123,21 @@ def no_weights_message(folder: Path) -> str:
 
 
 def _encoder_tensors(stored: dict[str, StoredTensor], family: Family) -> dict[str, StoredTensor]:
-    # Files of models with a head: BertForMaskedLM has the encoder as "bert." and a head beside it.
-    prefix = family.prefix
-    if any(name.startswith(prefix) for name in stored):
-        clashing = [name for name in stored if name.startswith(_ENCODER_PARTS)]
-        if clashing:
-            raise CheckpointError(
-                f"{stored[clashing[0]]}: stands beside tensors that begin with {prefix!r}; "
-                "expected one encoder, either all or nothing with that prefix."
-            )
-        stored = {
-            name.removeprefix(prefix): tensor
-            for name, tensor in stored.items()
-            if name.startswith(prefix)
-        }
+    """Return the encoder's tensors; what is beside them, such as a classifier, is left out."""
+    prefixes = [n.removesuffix(_WORDS) for n in stored if n == _WORDS or n.endswith(f".{_WORDS}")]
+    if len(prefixes) > 1:
+        named = " and ".join(repr(f"{prefix}{_WORDS}") for prefix in sorted(prefixes)[:2])
+        raise CheckpointError(
+            f"{next(iter(stored.values())).file.path}: holds tensors {named}; "
+            "expected one encoder, found more."
+        )
+    # "bert." in a file with a head, "0.auto_model." or "module." in files saved from a wrapper.
+    prefix = prefixes[0] if prefixes else ""
+    stored = {
+        name.removeprefix(prefix): tensor
+        for name, tensor in stored.items()
+        if name.startswith(tuple(prefix + part for part in _ENCODER_PARTS))
+    }
     result: dict[str, StoredTensor] = {}
     for name, tensor in stored.items():
         if name.startswith(_UNUSED):

@@ -30,7 +30,9 @@ def read_vocab(path: str | PathLike[str]) -> list[str]:
     except UnicodeDecodeError as error:
         raise ValueError(f"{path}: not a vocabulary: {error}; expected UTF-8 text") from error
     # Not splitlines(): tokens may contain characters, such as U+2028, at which it would split.
-    tokens = [line.removesuffix("\r") for line in content.removesuffix("\n").split("\n")]
+    tokens = [line.removesuffix("\r") for line in content.split("\n")]
+    while len(tokens) > 1 and not tokens[-1]:  # blank lines at the end
+        del tokens[-1]
     _check_vocab(tokens, source=str(path))
     return tokens
 

@@ -16,7 +16,7 @@ _EPSILON = 1e-12
 
 
 def _read_config(fields: Fields) -> EncoderConfig:
-    fields.expect("activation", "gelu")
+    fields.expect_gelu("activation")
     return EncoderConfig(
         layers=fields.size("n_layers", MAX_LAYERS),
         hidden=fields.size("dim", MAX_INNER),

@@ -47,6 +47,11 @@ class Fields(NamedTuple):
         if found != only:
             raise self.error(field, found, f"but only {only!r} is supported")
 
+    def expect_gelu(self, field: str) -> None:
+        """Refuse any activation but GELU (erf); "gelu_python" is its slow form in torch."""
+        if self.values.get(field) != "gelu_python":
+            self.expect(field, "gelu")
+
     def error(self, field: str, found: object, rest: str) -> CheckpointError:
         """Return the error of one field."""
         return CheckpointError(f"{self.where}: {field} is {found!r}, {rest}.")
@@ -87,7 +92,7 @@ class Family(NamedTuple):
 
 def read_bert_sizes(fields: Fields) -> EncoderConfig:
     """Read the sizes under the names that BERT gave them, which most families kept."""
-    fields.expect("hidden_act", "gelu")
+    fields.expect_gelu("hidden_act")
     fields.expect("is_decoder", False)
     return EncoderConfig(
         layers=fields.size("num_hidden_layers", MAX_LAYERS),
