@@ -28,6 +28,10 @@ class CompatMixin(PlanMixin):
         check_device(device)
         return self
 
+    def cpu(self: _Self) -> _Self:
+        """Return the model: it is always on the CPU."""
+        return self
+
     def eval(self: _Self) -> _Self:
         """Return the model: it is never in training."""
         return self

@@ -7,9 +7,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-import numpy as np
-from numpy.typing import ArrayLike, NDArray
-
 from bge_micro import similarity as _similarity
 from bge_micro.aio import AsyncEncodeMixin
 from bge_micro.checkpoint import BUNDLED_NAME
@@ -29,6 +26,7 @@ from bge_micro.encode import EncodeMixin
 from bge_micro.options import check_device, check_positive, refuse_at_load
 from bge_micro.pipeline import MemoryUsage
 from bge_micro.runtime import choose_threads
+from bge_micro.signatures import like_similarity
 from bge_micro.source import ModelSource
 from bge_micro.tokens import TokenizeMixin
 
@@ -226,14 +224,17 @@ class SentenceTransformer(EncodeMixin, AsyncEncodeMixin, TokenizeMixin, CompatMi
         """Free the scratch memory of past calls; calls that run keep theirs until they end."""
         self._pipeline.trim()
 
-    def similarity(self, embeddings1: ArrayLike, embeddings2: ArrayLike) -> NDArray[np.float32]:
-        """Compare every vector with every one of the second set: float32 (n, m)."""
+    @like_similarity
+    def similarity(self, embeddings1: Any, embeddings2: Any) -> Any:
+        """Compare every vector with every one of the second set: float32 (n, m).
+
+        The result is a torch tensor if one of the two is, else an array.
+        """
         return _similarity.similarity(self.similarity_fn_name, embeddings1, embeddings2)
 
-    def similarity_pairwise(
-        self, embeddings1: ArrayLike, embeddings2: ArrayLike
-    ) -> NDArray[np.float32]:
-        """Compare the vectors of each row: float32 (n,)."""
+    @like_similarity
+    def similarity_pairwise(self, embeddings1: Any, embeddings2: Any) -> Any:
+        """Compare the vectors of each row: float32 (n,); a tensor as `similarity` gives it."""
         return _similarity.similarity_pairwise(self.similarity_fn_name, embeddings1, embeddings2)
 
     @contextmanager

@@ -48,6 +48,17 @@ class TorchDevice(Protocol):
         """Which of them."""
 
 
+class TorchTensor(Protocol):
+    """A torch.Tensor; torch itself need not be installed."""
+
+    requires_grad: bool
+
+    def detach(self) -> Any:
+        """Return the tensor without its gradient."""
+
+
+Tensors: TypeAlias = TorchTensor | list[TorchTensor]
+
 # Rows may be None where errors="replace" or "skip" says what becomes of them.
 Texts: TypeAlias = Sequence[str | None] | NDArray[np.str_ | np.object_] | Column | ArrowColumn
 Device: TypeAlias = Literal["cpu", "cpu:0"] | TorchDevice | None
@@ -125,7 +136,7 @@ class RefusedAtLoad(TypedDict, total=False):
     tokenizer_kwargs: None
     config_kwargs: None
     model_card_data: None
-    backend: None
+    backend: Literal["torch"] | None
 
 
 class HeldSettings(TypedDict, total=False):

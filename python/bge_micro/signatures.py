@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from typing import Any, Literal, Protocol, TypeVar, overload
 
     import torch  # type: ignore[import-not-found, unused-ignore]
+    from numpy.typing import ArrayLike
     from typing_extensions import Unpack
 
     from bge_micro.choices import OutputValue, Precision
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
         Floats,
         Signed,
         SignedPrecision,
+        Tensors,
         Texts,
         Unsigned,
         UnsignedPrecision,
@@ -264,16 +266,33 @@ if TYPE_CHECKING:
             **options: Unpack[BlockOptions],
         ) -> Iterator[Any]: ...  # fmt: skip
 
+    class _Similarity(Protocol):
+        """Calls of `similarity` and `similarity_pairwise` and what each returns."""
+
+        @overload
+        def similarity(
+            self: Any, embeddings1: Tensors, embeddings2: Tensors | ArrayLike
+        ) -> torch.Tensor: ...  # fmt: skip
+        @overload
+        def similarity(
+            self: Any, embeddings1: ArrayLike, embeddings2: Tensors
+        ) -> torch.Tensor: ...  # fmt: skip
+        @overload
+        def similarity(
+            self: Any, embeddings1: ArrayLike, embeddings2: ArrayLike
+        ) -> Floats: ...  # fmt: skip
+
     def _typed_as(method: _Method) -> Callable[[Callable[..., Any]], _Method]:
         """Give a method the signature of another one."""
 
     like_encode = _typed_as(_Encode.encode)
     like_aencode = _typed_as(_AsyncEncode.encode)
     like_encode_iter = _typed_as(_EncodeIter.encode_iter)
+    like_similarity = _typed_as(_Similarity.similarity)
 else:
 
     def like_encode(method):
         """Leave a method as it is; for type checkers it has the calls of `_Encode`."""
         return method
 
-    like_aencode = like_encode_iter = like_encode
+    like_aencode = like_encode_iter = like_similarity = like_encode

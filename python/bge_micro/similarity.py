@@ -5,6 +5,7 @@ NumPy computes the sums, in an order that depends on the CPU: the promise of equ
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -16,17 +17,49 @@ from bge_micro.choices import SIMILARITY_FUNCTIONS, SimilarityFunction, check_ch
 Matrix = NDArray[np.float32]
 
 
+def is_tensor(vectors: Any) -> bool:
+    """Whether vectors are a torch tensor, or a list of them; torch itself is not imported."""
+    torch = sys.modules.get("torch")
+    if torch is None:
+        return False
+    some = vectors[0] if isinstance(vectors, (list, tuple)) and vectors else vectors
+    return isinstance(some, torch.Tensor)
+
+
+def as_array(vectors: Any) -> NDArray[Any]:
+    """Return vectors as an array: what NumPy takes, and torch tensors or lists of them."""
+    if not is_tensor(vectors):
+        return np.asarray(vectors)
+    import torch  # type: ignore[import-not-found, unused-ignore]  # the caller has imported it
+
+    tensor = torch.stack(list(vectors)) if isinstance(vectors, (list, tuple)) else vectors
+    tensor = tensor.detach().cpu()
+    # NumPy does not have this type.
+    array: NDArray[Any] = (tensor.float() if tensor.dtype == torch.bfloat16 else tensor).numpy()
+    return array
+
+
+def as_given(result: NDArray[Any], *given: Any) -> Any:
+    """Return a result as a tensor if one of the given vectors is, else as it is."""
+    if not any(map(is_tensor, given)):
+        return result
+    import torch
+
+    return torch.from_numpy(result)
+
+
 def _rows(vectors: ArrayLike) -> Matrix:
-    matrix = np.atleast_2d(np.asarray(vectors, np.float32))
+    matrix = np.atleast_2d(as_array(vectors).astype(np.float32, copy=False))
     if matrix.ndim != 2:
         raise ValueError(f"vectors have {matrix.ndim} dimensions, expected 1 or 2.")
     return matrix
 
 
-def _unit(matrix: Matrix) -> Matrix:
+def unit(matrix: Matrix) -> Matrix:
+    """Return rows divided by their lengths; rows of zeros stay as they are."""
     lengths = np.linalg.norm(matrix, axis=1, keepdims=True)
-    unit: Matrix = matrix / np.maximum(lengths, np.float32(1e-12))
-    return unit
+    result: Matrix = matrix / np.maximum(lengths, np.float32(1e-12))
+    return result
 
 
 def _manhattan(a: Matrix, b: Matrix) -> Matrix:
@@ -43,14 +76,14 @@ def _euclidean(a: Matrix, b: Matrix) -> Matrix:
 
 
 _MATRICES: dict[str, Callable[[Matrix, Matrix], Matrix]] = {
-    "cosine": lambda a, b: _unit(a) @ _unit(b).T,
+    "cosine": lambda a, b: unit(a) @ unit(b).T,
     "dot": lambda a, b: a @ b.T,
     "euclidean": _euclidean,
     "manhattan": _manhattan,
 }
 
 _PAIRS: dict[str, Callable[[Matrix, Matrix], Matrix]] = {
-    "cosine": lambda a, b: (_unit(a) * _unit(b)).sum(axis=1),
+    "cosine": lambda a, b: (unit(a) * unit(b)).sum(axis=1),
     "dot": lambda a, b: (a * b).sum(axis=1),
     "euclidean": lambda a, b: -np.linalg.norm(a - b, axis=1),
     "manhattan": lambda a, b: -np.abs(a - b).sum(axis=1),
@@ -63,29 +96,29 @@ def check_name(name: Any) -> SimilarityFunction:
     return check_choice("similarity_fn_name", name, SIMILARITY_FUNCTIONS)
 
 
-def similarity(name: str, a: ArrayLike, b: ArrayLike) -> Matrix:
+def similarity(name: str, a: Any, b: Any) -> Any:
     """Compare every vector of `a` with every vector of `b`.
 
     Args:
         name: "cosine", "dot", "euclidean" or "manhattan"; distances have a minus sign, so that
             a larger value means nearer.
-        a: Shape (n, dimensions), or one vector.
+        a: Shape (n, dimensions), or one vector: an array, a tensor or a list of them.
         b: Shape (m, dimensions), or one vector.
 
     Returns:
-        float32, shape (n, m).
+        float32, shape (n, m): a tensor if `a` or `b` is one, else an array.
 
     Raises:
         ValueError: The vectors have different lengths, or more than two dimensions.
     """
-    return _MATRICES[name](*_same_length(_rows(a), _rows(b)))
+    return as_given(_MATRICES[name](*_same_length(_rows(a), _rows(b))), a, b)
 
 
-def similarity_pairwise(name: str, a: ArrayLike, b: ArrayLike) -> Matrix:
+def similarity_pairwise(name: str, a: Any, b: Any) -> Any:
     """Compare each vector of `a` with the one in the same row of `b`.
 
     Returns:
-        float32, shape (n,).
+        float32, shape (n,): a tensor if `a` or `b` is one, else an array.
 
     Raises:
         ValueError: The shapes differ, or have more than two dimensions.
@@ -93,7 +126,7 @@ def similarity_pairwise(name: str, a: ArrayLike, b: ArrayLike) -> Matrix:
     left, right = _same_length(_rows(a), _rows(b))
     if len(left) != len(right):
         raise ValueError(f"pairs need as many rows on both sides, found {len(left)}, {len(right)}.")
-    return _PAIRS[name](left, right)
+    return as_given(_PAIRS[name](left, right), a, b)
 
 
 def _same_length(a: Matrix, b: Matrix) -> tuple[Matrix, Matrix]:

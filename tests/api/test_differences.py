@@ -38,9 +38,11 @@ DIFFERENCES = {
     "batch_size": "| `batch_size` | texts of a batch | checked, but without effect |",
     "processes": "| lists of devices, `pool`, `chunk_size`, `start_multi_process_pool` | processes share the work | ValueError; threads share it, see `threads=` |",
     "devices": "| devices other than `cpu` | used | ValueError |",
-    "torch_options": "| `backend`, `model_kwargs`, `processor_kwargs`, `config_kwargs`, `modules`, `trust_remote_code`, `model_card_data` | used | ValueError if they request something |",
+    "torch_options": '| `backend`, `model_kwargs`, `processor_kwargs`, `config_kwargs`, `modules`, `trust_remote_code`, `model_card_data` | used | ValueError if they request something; `backend="torch"` is accepted |',
     "call_options": "| `encode(task=..., processing_kwargs=...)` | used | ValueError, as for unknown names |",
-    "similarity": "| `similarity` | a tensor | a float32 NumPy array |",
+    "similarity": "| `similarity`, `similarity_pairwise` | tensors | tensors for tensors, float32 NumPy arrays for all else |",
+    "util": "| `util` | `sentence_transformers.util` | `bge_micro.util` has `cos_sim`, `dot_score`, `semantic_search`, `paraphrase_mining`, `community_detection`, `normalize_embeddings`, `quantize_embeddings`; tensors for tensors |",
+    "isinstance": "| BERTopic, KeyBERT and others that ask for the class | use the model | load their own default model without a word; give them a class of `bge_micro.integrations` |",
     "tokenize": "| `tokenize`, `preprocess` | tensors | int64 NumPy arrays |",
     "tokenizer": "| `tokenizer` | transformers' own; changes have effect | a copy, a `tokenizers.Tokenizer`; cannot be set |",
     "token_limit": "| `max_seq_length` above the model's positions | fails later | ValueError |",
@@ -191,8 +193,8 @@ def test_devices(model: SentenceTransformer) -> None:
 
 def test_torch_options() -> None:
     nothing: dict[str, Any] = {"model_kwargs": {}, "modules": None, "trust_remote_code": False}
-    assert SentenceTransformer(**nothing).device == "cpu"
-    for name in re.findall(r"`(\w+)`", DIFFERENCES["torch_options"]):
+    assert SentenceTransformer(backend="torch", **nothing).cpu().device == "cpu"
+    for name in re.findall(r"`(\w+)`", DIFFERENCES["torch_options"].split("used")[0]):
         with pytest.raises(ValueError, match=name):
             SentenceTransformer(**dict[str, Any]({name: {"a": 1}}))
 
@@ -207,6 +209,25 @@ def test_similarity(model: SentenceTransformer) -> None:
     scores = model.similarity(model.encode(["a", "b"]), model.encode(["a"]))
     assert isinstance(scores, np.ndarray)
     assert scores.dtype == np.float32
+    torch = pytest.importorskip("torch", reason="torch is not installed")
+    assert isinstance(model.similarity(torch.ones(2, 3), np.ones((1, 3))), torch.Tensor)
+    assert isinstance(model.similarity_pairwise(torch.ones(2, 3), torch.ones(2, 3)), torch.Tensor)
+
+
+def test_util() -> None:
+    from bge_micro import util
+
+    for name in re.findall(r"`([a-z_]+)`", DIFFERENCES["util"].split("has")[1]):
+        assert callable(getattr(util, name))
+
+
+def test_isinstance() -> None:
+    """The tests of the integrations have BERTopic and KeyBERT."""
+    real = pytest.importorskip("sentence_transformers", reason="it is not installed")
+    from bge_micro.integrations import sentence_transformers as ours
+
+    assert not isinstance(SentenceTransformer(), real.SentenceTransformer)
+    assert isinstance(ours.SentenceTransformer(), real.SentenceTransformer)
 
 
 def test_tokenize(model: SentenceTransformer) -> None:

@@ -32,7 +32,7 @@ FLOORS = (
     ("model",),
     (PACKAGE,),
     ("integrations", "search", "server"),
-    ("cli",),
+    ("cli", "util"),
     ("__main__",),
 )
 

@@ -112,4 +112,14 @@ def test_communities(batch_size: int) -> None:
 def test_no_communities() -> None:
     assert community_detection(vectors(20), threshold=0.99) == []
     assert community_detection(vectors(20)[:0]) == []
-    assert community_detection(np.ones((3, 4), np.float32)) == [[0, 1, 2]]
+    assert community_detection(np.ones((3, 4), np.float32)) == []
+    assert community_detection(np.ones((3, 4), np.float32), min_community_size=3) == [[0, 1, 2]]
+
+
+def test_the_central_row_of_a_community_is_its_first() -> None:
+    # On a line: each row is alike to its neighbours only, and the middle one to most.
+    angles = np.float32([0, 0.1, 0.2, 0.3, 0.4, 1.5, 1.6])
+    rows = np.stack([np.cos(angles), np.sin(angles)], axis=1)
+    groups = community_detection(rows, threshold=float(np.cos(0.21)), min_community_size=2)
+    assert [groups[0][0], *sorted(groups[0][1:])] == [2, 0, 1, 3, 4]
+    assert groups[1:] == [[5, 6]]

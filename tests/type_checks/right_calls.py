@@ -56,7 +56,7 @@ def constructor() -> None:
     SentenceTransformer()
     SentenceTransformer(device=Device())
     SentenceTransformer("folder", compute_type="float32", threads=2, truncation="warn")
-    SentenceTransformer(device="cpu", trust_remote_code=False, model_kwargs=None, backend=None)
+    SentenceTransformer(device="cpu", trust_remote_code=False, model_kwargs=None, backend="torch")
     SentenceTransformer(similarity_fn_name="dot", errors="skip", source="cache", verify=True)
 
 

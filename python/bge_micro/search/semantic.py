@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any, TypedDict
+from typing import TYPE_CHECKING, Any, NamedTuple, TypedDict
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from bge_micro.options import check_positive
+from bge_micro.progress import progress_bar
 from bge_micro.search.top_k import top_k as find
+from bge_micro.similarity import as_array
 
 if TYPE_CHECKING:
     from bge_micro.model import SentenceTransformer
@@ -56,7 +58,7 @@ def semantic_search(
     check_positive("query_chunk_size", query_chunk_size)
     check_positive("corpus_chunk_size", corpus_chunk_size)
     found = find(
-        np.atleast_2d(np.asarray(query_embeddings)),
+        np.atleast_2d(as_array(query_embeddings)),
         corpus_embeddings,
         top_k,
         metric=_metric(score_function),
@@ -84,10 +86,14 @@ def _metric(score_function: Callable[..., Any] | str | None) -> str:
 def paraphrase_mining(
     model: SentenceTransformer,
     sentences: Sequence[str],
-    *,
+    show_progress_bar: bool = False,
+    batch_size: int = 32,
+    query_chunk_size: int = 5000,
+    corpus_chunk_size: int = 100000,
     max_pairs: int = 500000,
     top_k: int = 100,
     score_function: Callable[..., Any] | str | None = None,
+    *,
     threads: int | None = None,
     **options: Any,
 ) -> list[tuple[float, int, int]]:
@@ -96,14 +102,24 @@ def paraphrase_mining(
     Args:
         model: Encodes the sentences.
         sentences: The sentences.
+        show_progress_bar: Whether to show a bar while the sentences are encoded.
+        batch_size: As for `model.encode`.
+        query_chunk_size: Checked, and otherwise without effect.
+        corpus_chunk_size: The same.
         max_pairs: As below.
         top_k: As below.
         score_function: As below.
         threads: The most threads to use.
         **options: For `model.encode`.
     """
+    # A model that is not of this package does not know the keyword.
+    options |= {} if threads is None else {"threads": threads}
     return paraphrase_mining_embeddings(
-        model.encode(sentences, threads=threads, **options),
+        model.encode(
+            sentences, show_progress_bar=show_progress_bar, batch_size=batch_size, **options
+        ),
+        query_chunk_size,
+        corpus_chunk_size,
         max_pairs=max_pairs,
         top_k=top_k,
         score_function=score_function,
@@ -114,10 +130,12 @@ def paraphrase_mining(
 
 def paraphrase_mining_embeddings(
     embeddings: ArrayLike,
-    *,
+    query_chunk_size: int = 5000,
+    corpus_chunk_size: int = 100000,
     max_pairs: int = 500000,
     top_k: int = 100,
     score_function: Callable[..., Any] | str | None = None,
+    *,
     precision: str | None = None,
     threads: int | None = None,
 ) -> list[tuple[float, int, int]]:
@@ -125,6 +143,8 @@ def paraphrase_mining_embeddings(
 
     Args:
         embeddings: (n, columns).
+        query_chunk_size: Checked, and otherwise without effect: nothing large is kept.
+        corpus_chunk_size: The same.
         max_pairs: The most pairs to return.
         top_k: How many partners of each vector are considered.
         score_function: As for `semantic_search`.
@@ -134,8 +154,10 @@ def paraphrase_mining_embeddings(
     Returns:
         (score, i, j) with i < j, the best first, each pair once.
     """
+    check_positive("query_chunk_size", query_chunk_size)
+    check_positive("corpus_chunk_size", corpus_chunk_size)
     check_positive("max_pairs", max_pairs)
-    vectors = np.asarray(embeddings)
+    vectors = as_array(embeddings)
     count = len(vectors)
     scores, pairs = np.empty(0), np.empty(0, np.int64)
     for first in range(0, count, _CHUNK_ROWS):
@@ -174,6 +196,7 @@ def community_detection(
     threshold: float = 0.75,
     min_community_size: int = 10,
     batch_size: int = 1024,
+    show_progress_bar: bool = False,
     *,
     precision: str | None = None,
     threads: int | None = None,
@@ -185,6 +208,7 @@ def community_detection(
         threshold: The least cosine.
         min_community_size: Groups with fewer vectors are left out.
         batch_size: Vectors whose neighbours are searched in one call.
+        show_progress_bar: Whether to show a bar.
         precision: As for `bge_micro.search.top_k`.
         threads: The most threads to use.
 
@@ -192,32 +216,48 @@ def community_detection(
         The groups, the largest first, none overlapping another; of each the rows, the central one
         first and then by similarity.
     """
-    vectors = np.asarray(embeddings)
+    vectors = as_array(embeddings)
     count = len(vectors)
-    least = min(check_positive("min_community_size", min_community_size), count)
-    groups: list[list[int]] = []
-    for first in range(0, count, check_positive("batch_size", batch_size)):
-        rows = np.arange(first, min(first + batch_size, count))
-        k = least
-        while len(rows):
-            found = find(vectors[rows], vectors, k, precision=precision, threads=threads)
-            alike = found.scores >= threshold
-            large = alike[:, least - 1]
-            # If a row's last neighbour is still above the threshold, there may be more: search
-            # again.
-            whole = large & ~alike[:, -1] if k < count else large
-            groups += [found.indices[i][alike[i]].tolist() for i in np.flatnonzero(whole)]
-            rows, k = rows[large & ~whole], min(4 * k, count)
+    least = check_positive("min_community_size", min_community_size)
+    if count < least:
+        return []
+    groups: list[_Group] = []
+    with progress_bar(show_progress_bar, count) as advance:
+        for first in range(0, count, check_positive("batch_size", batch_size)):
+            rows = np.arange(first, min(first + batch_size, count))
+            advance(len(rows))
+            k = least
+            while len(rows):
+                found = find(vectors[rows], vectors, k, precision=precision, threads=threads)
+                alike = found.scores >= threshold
+                large = alike[:, least - 1]
+                # If a row's last neighbour is still above the threshold, there may be more:
+                # search again.
+                whole = large & ~alike[:, -1] if k < count else large
+                groups += [
+                    _Group(int(rows[i]), found.indices[i][alike[i]].tolist())
+                    for i in np.flatnonzero(whole)
+                ]
+                rows, k = rows[large & ~whole], min(4 * k, count)
     return _without_overlaps(groups, least)
 
 
-def _without_overlaps(groups: list[list[int]], least: int) -> list[list[int]]:
+class _Group(NamedTuple):
+    """The rows that are alike to a central one, with itself, the nearest first."""
+
+    centre: int
+    rows: list[int]
+
+
+def _without_overlaps(groups: list[_Group], least: int) -> list[list[int]]:
     # Of groups of equal size, that with the lower central row comes first.
-    groups.sort(key=lambda group: (-len(group), group[0]))
+    groups.sort(key=lambda group: (-len(group.rows), group.centre))
     taken: set[int] = set()
     result = []
-    for group in groups:
-        free = [row for row in group if row not in taken]
+    for centre, rows in groups:
+        if centre in taken:
+            continue
+        free = [centre, *(row for row in rows if row not in taken and row != centre)]
         if len(free) >= least:
             result.append(free)
             taken.update(free)

@@ -12,6 +12,7 @@ from bge_micro.choices import PRECISIONS, check_choice
 from bge_micro.options import check_positive
 from bge_micro.plan import DTYPES
 from bge_micro.runtime import choose_isa, choose_threads
+from bge_micro.similarity import as_array
 
 METRICS = ("cosine", "dot")
 
@@ -63,9 +64,9 @@ def top_k(
     """
     if metric not in METRICS:
         raise ValueError(f"metric is {metric!r}, expected one of {', '.join(METRICS)}.")
-    rows = np.asarray(corpus)
+    rows = as_array(corpus)
     precision = precision or _precision_of(rows)
-    rows, asked = _matrix("corpus", rows, precision), np.asarray(queries)
+    rows, asked = _matrix("corpus", rows, precision), as_array(queries)
     single = asked.ndim == 1
     asked = _matrix("queries", np.atleast_2d(asked), precision)
     if asked.shape[1] != rows.shape[1]:
