@@ -89,6 +89,19 @@ class _PolarsColumn(Column):
         return _PolarsColumn(self._column.drop_nulls(), [])
 
 
+def _decoded(column: Any) -> Any:
+    """Return a dictionary column as plain strings if a value of its dictionary is null.
+
+    Arrow counts the rows without an index as null only, not those whose value is.
+    """
+    import pyarrow as pa
+
+    chunks = column.chunks if isinstance(column, pa.ChunkedArray) else [column]
+    if not any(chunk.dictionary.null_count for chunk in chunks):
+        return column
+    return pa.chunked_array([chunk.dictionary_decode() for chunk in chunks])
+
+
 def as_column(inputs: Any) -> Column | None:
     """Return an Arrow array or a Polars series as a column of strings; None for anything else.
 
@@ -104,6 +117,8 @@ def as_column(inputs: Any) -> Column | None:
         is_string = (arrow.types.is_string, arrow.types.is_large_string, arrow.types.is_string_view)
         if not (any(test(held) for test in is_string) or arrow.types.is_null(held)):
             raise TypeError(f"inputs is an Arrow column of {kind}, expected strings.")
+        if arrow.types.is_dictionary(kind):
+            inputs = _decoded(inputs)
         nulls = inputs.is_null().to_numpy(zero_copy_only=False) if inputs.null_count else None
         return _ArrowColumn(inputs, [] if nulls is None else nulls.nonzero()[0].tolist())
     if polars is not None and isinstance(inputs, polars.Series):

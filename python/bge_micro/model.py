@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from bge_micro import similarity as _similarity
 from bge_micro.aio import AsyncEncodeMixin
-from bge_micro.checkpoint import BUNDLED_NAME
+from bge_micro.checkpoint import BUNDLED_NAME, absolute_name
 from bge_micro.checkpoint.modules import ModelSettings
 from bge_micro.checkpoint.tensors import is_quantized
 from bge_micro.choices import (
@@ -78,9 +78,10 @@ class SentenceTransformer(EncodeMixin, AsyncEncodeMixin, TokenizeMixin, CompatMi
         """Load a model.
 
         Args:
-            model_name_or_path: "bge-micro-v2" or "TaylorAI/bge-micro-v2" for the copy inside the
-                package; a model folder; or a name on the Hugging Face hub, which is fetched into
-                the local cache by huggingface_hub (the extra ``bge-micro[hub]``).
+            model_name_or_path: A model folder; "bge-micro-v2" or "TaylorAI/bge-micro-v2", if there
+                is no such folder, for the copy inside the package; or a name on the Hugging Face
+                hub, which is fetched into the local cache by huggingface_hub (the extra
+                ``bge-micro[hub]``).
             device: None or "cpu".
             prompts: Prompts over those of the model folder.
             default_prompt_name: The prompt used when encode is given none.
@@ -120,8 +121,9 @@ class SentenceTransformer(EncodeMixin, AsyncEncodeMixin, TokenizeMixin, CompatMi
             refuse_at_load(SentenceTransformer.__init__, options)
         check_device(device)
         self._source = ModelSource(
-            model_name_or_path,
-            cache_folder,
+            # With a revision or a source it is a name on the hub, not a folder.
+            model_name_or_path if revision or source else absolute_name(model_name_or_path),
+            None if cache_folder is None else Path(cache_folder).absolute(),
             revision,
             source,
             compute_type,

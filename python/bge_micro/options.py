@@ -53,7 +53,9 @@ def refuse_unknown(
 
 
 def refuse_at_load(constructor: Any, options: Mapping[str, Any]) -> None:
-    """Raise for further constructor keywords, unless they ask for nothing: None, False, {}, "torch".
+    """Raise for further constructor keywords, unless they ask for nothing (None, False, {}).
+
+    backend="torch", the name of sentence-transformers' default, asks for nothing too.
 
     Raises:
         UnknownOptionError: There is no such keyword.
@@ -61,7 +63,6 @@ def refuse_at_load(constructor: Any, options: Mapping[str, Any]) -> None:
     """
     refuse_unknown("SentenceTransformer", constructor, options, _REFUSED_AT_LOAD)
     for name, value in options.items():
-        # Their default's name: it asks for nothing else than the CPU that one has.
         if value and (name, value) != ("backend", "torch"):
             raise ValueError(f"{name}={value!r} is not supported: {_REFUSED_AT_LOAD[name]}.")
 

@@ -107,3 +107,29 @@ def test_fixed_size_lists(model: SentenceTransformer, precision: str) -> None:
     assert series.to_numpy().tobytes() == vectors.tobytes()
     with pytest.raises(ValueError, match="vectors have 1 dimensions, expected 2"):
         to_arrow(vectors[0])
+
+
+def dictionary_columns() -> list[Any]:
+    """Return columns of "a", a null index, a null value, "b"."""
+    column = pa.DictionaryArray.from_arrays(pa.array([0, None, 1, 2]), pa.array(["a", None, "b"]))
+    return [column, pa.chunked_array([column])]
+
+
+@pytest.mark.parametrize("column", dictionary_columns(), ids=["array", "chunked"])
+def test_nulls_among_the_values_of_a_dictionary(model: SentenceTransformer, column: Any) -> None:
+    calls: list[Any] = [
+        model.encode,
+        model.encode_query,
+        model.count_tokens,
+        model.tokenize,
+        lambda texts: list(model.encode_iter(texts.to_pylist())),
+        lambda texts: model.run(texts, model.plan()),
+    ]
+    for call in calls:
+        with pytest.raises(ValueError, match="row 1 is None, row 2 is None"):
+            call(column)
+    for errors, texts in (("replace", ["a", "", "", "b"]), ("skip", ["a", "b"])):
+        found = model.encode(column, errors=errors)
+        assert found.tobytes() == model.encode(texts).tobytes()
+    whole = column.slice(0, 1)
+    assert model.encode(whole).tobytes() == model.encode(["a"]).tobytes()

@@ -85,6 +85,19 @@ def test_settings_that_change_vectors_cannot_change(update: dict[str, Any], allo
             function.validate_config_update(function.get_config(), update)
 
 
+@pytest.mark.parametrize("precision", ["int8", "uint8", "binary", "ubinary"])
+def test_codes_are_refused(precision: Any) -> None:
+    with pytest.raises(ValueError, match=f"precision is '{precision}'.*needs float32"):
+        BgeMicroEmbeddingFunction(precision=precision)
+
+
+def test_one_string_is_no_list() -> None:
+    function = BgeMicroEmbeddingFunction()
+    for call in (function, function.embed_query):
+        with pytest.raises(TypeError, match="found one string"):
+            call("one text")
+
+
 def test_unknown_settings_are_refused() -> None:
     with pytest.raises(TypeError, match="chunk_size"):
         BgeMicroEmbeddingFunction.validate_config({"chunk_size": 3})

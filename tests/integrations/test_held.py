@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import gc
 import json
 import pickle
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -17,7 +19,7 @@ from bge_micro import SentenceTransformer
 from bge_micro.checkpoint import BUNDLED_NAME
 from bge_micro.integrations import held as held_module
 from bge_micro.integrations.frameworks import needed
-from bge_micro.integrations.held import HeldModel
+from bge_micro.integrations.held import COSINE_PRECISIONS, HeldModel, HoldsModel, hold
 from integrations.event_loop import run_beside_a_blocked_model
 
 
@@ -90,6 +92,57 @@ def test_settings_are_json_and_make_an_equal_one(tmp_path: Path) -> None:
     assert HeldModel(**settings) == held
     assert HeldModel().settings() == {}
     assert HeldModel().model_name_or_path == BUNDLED_NAME
+
+
+@pytest.mark.parametrize("method", ["documents", "queries", "adocuments"])
+def test_one_string_is_no_list(method: str) -> None:
+    def call(text: Any) -> Any:
+        found = getattr(HeldModel(), method)(text)
+        return asyncio.run(found) if method.startswith("a") else found
+
+    with pytest.raises(TypeError, match=r"a list of texts, found one string; pass \[text\]"):
+        call("one text")
+    assert call(["one text"]).shape == (1, 384)
+
+
+@pytest.mark.parametrize("method", ["query", "aquery"])
+@pytest.mark.parametrize("text", [["one text"], None, b"text"])
+def test_a_list_is_no_query(method: str, text: Any) -> None:
+    async def call() -> Any:
+        found = getattr(HeldModel(), method)(text)
+        return await found if method == "aquery" else found
+
+    with pytest.raises(TypeError, match="expected one text, a string, found a"):
+        asyncio.run(call())
+
+
+def test_a_path_is_a_folder_and_absolute_in_pickles(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    SentenceTransformer().save_pretrained(tmp_path / "here" / BUNDLED_NAME)
+    monkeypatch.chdir(tmp_path / "here")
+    expected = SentenceTransformer(tmp_path / "here" / BUNDLED_NAME).space_id
+    for name in (Path(BUNDLED_NAME), BUNDLED_NAME, f"./{BUNDLED_NAME}"):
+        held = hold(name, cache_folder="cache")
+        assert held.model.space_id == expected
+        pickled = pickle.dumps(held)
+        monkeypatch.chdir(tmp_path)
+        twin = pickle.loads(pickled)
+        assert twin.cache_folder == str(tmp_path / "here" / "cache")
+        assert twin.model.space_id == expected
+        assert hold(BUNDLED_NAME).model.space_id != expected
+        monkeypatch.chdir(tmp_path / "here")
+
+
+def test_precisions_that_a_framework_cannot_compare() -> None:
+    class Cosines(HoldsModel):
+        precisions = COSINE_PRECISIONS
+
+    assert HoldsModel(precision="ubinary")
+    assert Cosines(precision="int8")
+    for precision in ("uint8", "binary", "ubinary"):
+        with pytest.raises(ValueError, match="which needs float32 or int8"):
+            Cosines(precision=precision)
 
 
 def test_unknown_settings_are_refused_at_once() -> None:

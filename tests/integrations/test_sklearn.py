@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -59,6 +60,23 @@ def test_clone_and_parameters(texts: list[str], vectors: NDArray[np.float32]) ->
     expected = model.encode(texts, normalize_embeddings=True).tobytes()
     assert transformer.transform(texts).tobytes() == expected
     assert pickle.loads(pickle.dumps(transformer)).transform(texts).tobytes() == expected
+
+
+def test_a_pickle_finds_a_relative_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, texts: list[str]
+) -> None:
+    SentenceTransformer().save_pretrained(tmp_path / "model")
+    monkeypatch.chdir(tmp_path)
+    transformer = BgeMicroTransformer("model")
+    expected = transformer.transform(texts).tobytes()
+    pickled = pickle.dumps(transformer)
+    monkeypatch.chdir("/")
+    assert pickle.loads(pickled).transform(texts).tobytes() == expected
+
+
+def test_one_string_is_no_column() -> None:
+    with pytest.raises(TypeError, match="found one string"):
+        BgeMicroTransformer().transform("one text")
 
 
 def test_feature_names() -> None:

@@ -11,6 +11,7 @@ from bge_micro.checkpoint.locate import (
     BUNDLED_NAME,
     BUNDLED_REPO_ID,
     Location,
+    absolute_name,
     bundled_folder,
     locate_model,
 )
@@ -26,6 +27,7 @@ __all__ = [
     "Location",
     "MissingFileError",
     "Tensors",
+    "absolute_name",
     "bundled_folder",
     "load_folder",
     "locate_model",

@@ -30,6 +30,16 @@ def bundled_folder() -> Path:
     return Path(__file__).resolve().parent.parent / "data" / BUNDLED_NAME
 
 
+def absolute_name(name_or_path: str | Path) -> str | Path:
+    """Return a folder's absolute path; a name that is no folder stays as it is.
+
+    A program in another working directory then finds the same model.
+    """
+    if isinstance(name_or_path, Path) or (name_or_path and Path(name_or_path).is_dir()):
+        return type(name_or_path)(Path(name_or_path).absolute())
+    return name_or_path
+
+
 def locate_model(
     name_or_path: str | Path,
     *,
@@ -42,11 +52,11 @@ def locate_model(
 ) -> Location:
     """Find a model, or fetch it from the hub.
 
-    The names ``bge-micro-v2`` and ``TaylorAI/bge-micro-v2`` mean the bundled copy, in every working
-    directory, even if it has a folder of that name; write ``./bge-micro-v2`` for such a folder.
-    With a revision, or with the source "cache", they mean a complete snapshot in the local Hugging
-    Face cache instead. Any other name is a folder if that exists, otherwise a hub name. Its model
-    is fetched unless the source is "cache" or `local_files_only` or the environment says offline.
+    A name is a folder if there is one of that name, and a Path always is. The names
+    ``bge-micro-v2`` and ``TaylorAI/bge-micro-v2`` without such a folder mean the bundled copy. With
+    a revision, or with the source "cache", they mean a complete snapshot in the local Hugging Face
+    cache instead. Any other name is a hub name. Its model is fetched unless the source is "cache"
+    or `local_files_only` or the environment says offline.
 
     Args:
         name_or_path: A folder, or a name on the Hugging Face hub.
@@ -71,7 +81,8 @@ def locate_model(
         raise ValueError("the model's name is empty, expected a folder or a hub name.")
     from_cache = source == "cache" or revision is not None
     offline = source == "cache" or local_files_only
-    if name in (BUNDLED_NAME, BUNDLED_REPO_ID):
+    is_folder = not from_cache and (isinstance(name_or_path, Path) or Path(name).is_dir())
+    if name in (BUNDLED_NAME, BUNDLED_REPO_ID) and not is_folder:
         offline = True
         if not from_cache:
             return Location(bundled_folder(), bundled=True)
@@ -86,7 +97,7 @@ def locate_model(
             f"{name} is no name on the Hugging Face hub, "
             "and revision= and source='cache' do not apply to folders."
         )
-    if not from_cache and (Path(name).is_dir() or not may_be_hub_name):
+    if not from_cache and (is_folder or not may_be_hub_name):
         return Location(Path(name), bundled=False)
     repo_id = name if "/" in name else f"{_DEFAULT_ORGANISATION}/{name}"
     snapshot = resolve_snapshot(

@@ -19,6 +19,8 @@ with needed("chromadb", extra="chroma"):
 class BgeMicroEmbeddingFunction(HoldsModel, EmbeddingFunction[Documents]):
     """Chroma's EmbeddingFunction for texts."""
 
+    precisions = ("float32",)  # Chroma stores float32
+
     def __call__(self, input: Documents) -> Embeddings:
         """Embed the texts of a collection: one float32 array per text."""
         return list(self._held.documents(input))

@@ -6,11 +6,11 @@ import os
 import threading
 from dataclasses import asdict, dataclass, fields
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 from weakref import WeakValueDictionary
 
 from bge_micro.aio import run_in_thread
-from bge_micro.choices import ComputeType, Precision, Truncation
+from bge_micro.choices import PRECISIONS, ComputeType, Precision, Truncation
 from bge_micro.options import refuse_unknown
 
 if TYPE_CHECKING:
@@ -19,6 +19,10 @@ if TYPE_CHECKING:
 
     from bge_micro import SentenceTransformer
     from bge_micro.option_types import HeldSettings, PromptOptions, Texts
+
+# Precisions whose codes have nearly the angles of the vectors: uint8 moves the origin, and bits
+# are compared by counting them.
+COSINE_PRECISIONS: tuple[Precision, ...] = ("float32", "int8")
 
 _OPTIONS_OF_ENCODE = ("normalize_embeddings", "precision")
 
@@ -61,7 +65,7 @@ class HeldModel:
         for name in ("model_name_or_path", "cache_folder"):
             path = getattr(self, name)
             if path is not None:
-                object.__setattr__(self, name, os.fspath(path))
+                object.__setattr__(self, name, _as_text(path))
 
     @cached_property
     def model(self) -> SentenceTransformer:
@@ -89,17 +93,32 @@ class HeldModel:
         return {name: value for name, value in asdict(self).items() if value != defaults[name]}
 
     def documents(self, texts: Texts, **options: Unpack[PromptOptions]) -> NDArray[Any]:
-        """Encode n documents: (n, columns). Options are those of `encode`."""
+        """Encode n documents: (n, columns). Options are those of `encode`.
+
+        Raises:
+            TypeError: `texts` is one string; frameworks would take its vector for a list of rows.
+        """
+        check_many(texts)
         vectors: NDArray[Any] = self.model.encode_document(texts, **self._options(), **options)
         return vectors
 
     def queries(self, texts: Texts, **options: Unpack[PromptOptions]) -> NDArray[Any]:
-        """Encode n search queries: (n, columns). Options are those of `encode`."""
+        """Encode n search queries: (n, columns). Options are those of `encode`.
+
+        Raises:
+            TypeError: `texts` is one string, as in `documents`.
+        """
+        check_many(texts)
         vectors: NDArray[Any] = self.model.encode_query(texts, **self._options(), **options)
         return vectors
 
     def query(self, text: str) -> NDArray[Any]:
-        """Encode one search query: (columns,)."""
+        """Encode one search query: (columns,).
+
+        Raises:
+            TypeError: It is not a string.
+        """
+        check_one(text)
         vector: NDArray[Any] = self.queries([text])[0]
         return vector
 
@@ -113,6 +132,7 @@ class HeldModel:
 
     async def aquery(self, text: str) -> NDArray[Any]:
         """Encode as `query` does, in a thread: the event loop goes on meanwhile."""
+        check_one(text)
         vectors: NDArray[Any] = await run_in_thread(self.queries, [text])
         vector: NDArray[Any] = vectors[0]
         return vector
@@ -121,8 +141,17 @@ class HeldModel:
         return {name: getattr(self, name) for name in _OPTIONS_OF_ENCODE}
 
     def __getstate__(self) -> dict[str, Any]:
-        """Pickle the settings; another process loads the model again when it needs it."""
-        return asdict(self)
+        """Pickle the settings; another process loads the model again when it needs it.
+
+        Relative paths become absolute: the other process may run in another folder.
+        """
+        from bge_micro.checkpoint import absolute_name
+
+        settings = asdict(self)
+        settings["model_name_or_path"] = absolute_name(self.model_name_or_path)
+        if self.cache_folder is not None:
+            settings["cache_folder"] = os.path.abspath(self.cache_folder)
+        return settings
 
 
 def hold(
@@ -138,11 +167,44 @@ def hold(
         UnknownOptionError: There is no such setting.
     """
     refuse_unknown("HeldModel", HeldModel.__init__, settings)
-    return HeldModel(os.fspath(model_name_or_path), **settings)
+    return HeldModel(_as_text(model_name_or_path), **settings)
+
+
+def _as_text(path: str | os.PathLike[str]) -> str:
+    """Return a path as a string that cannot be read as a model's name; strings unchanged."""
+    if isinstance(path, str) or os.path.isabs(path):
+        return os.fspath(path)
+    return os.path.join(os.curdir, path)
+
+
+def check_many(texts: Any) -> None:
+    """Refuse one string where a list belongs; frameworks would read one vector as many rows.
+
+    Raises:
+        TypeError: It is a string.
+    """
+    if isinstance(texts, str):
+        raise TypeError(f"expected a list of texts, found one string; pass [text]: {texts[:40]!r}.")
+
+
+def check_one(text: Any) -> None:
+    """Refuse anything but a string where one text belongs.
+
+    Raises:
+        TypeError: It is not a string.
+    """
+    if not isinstance(text, str):
+        raise TypeError(f"expected one text, a string, found a {type(text).__name__}.")
 
 
 class HoldsModel:
-    """A framework's object that is told the settings of a model."""
+    """A framework's object that is told the settings of a model.
+
+    Attributes:
+        precisions: Those that the framework can compare.
+    """
+
+    precisions: ClassVar[tuple[Precision, ...]] = PRECISIONS
 
     def __init__(
         self,
@@ -154,5 +216,13 @@ class HoldsModel:
         Args:
             model_name_or_path: As for `SentenceTransformer`.
             **settings: The other settings of `HeldModel`.
+
+        Raises:
+            ValueError: The framework cannot compare vectors of this precision.
         """
         self._held = hold(model_name_or_path, **settings)
+        if self._held.precision not in self.precisions:
+            raise ValueError(
+                f"precision is {self._held.precision!r}, but vectors are compared by their cosine "
+                f"or distance here, which needs {' or '.join(self.precisions)}."
+            )

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Iterator
 
 from bge_micro.choices import ComputeType
 from bge_micro.integrations.frameworks import needed
-from bge_micro.integrations.held import HeldModel
+from bge_micro.integrations.held import HeldModel, check_many
 
 with needed("llm", extra="llm"):
     import llm
@@ -30,6 +30,7 @@ class BgeMicro(llm.EmbeddingModel):
         self, items: Iterable[str | bytes], *, key: str | None = None
     ) -> Iterator[list[float]]:
         """Yield the vector of each text."""
+        check_many(items)
         yield from self._held.documents(list(items)).tolist()  # type: ignore[arg-type]
 
 

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from bge_micro.integrations.held import check_many
 from bge_micro.model import SentenceTransformer
 
 if TYPE_CHECKING:
@@ -80,7 +81,10 @@ class MtebEncoder:
         Returns:
             float32 (texts, dimensions).
         """
-        texts = [text for batch in inputs for text in batch["text"]]
+        texts = []
+        for batch in inputs:
+            check_many(batch["text"])
+            texts += batch["text"]
         vectors: NDArray[np.float32] = self.model.encode(
             texts, prompt=self._prompt(task_metadata, prompt_type)
         )

@@ -45,7 +45,8 @@ class BgeMicroTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Bas
 
         Args:
             X: A list, tuple, array, series or other sequence of n strings. A table is refused: name
-                one of its columns, in a ColumnTransformer by a string instead of a list.
+                one of its columns, in a ColumnTransformer by a string instead of a list. One string
+                is refused too.
 
         Returns:
             float32 (n, dimensions), or the container that set_output asks for.
@@ -58,6 +59,13 @@ class BgeMicroTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Bas
         if self.__dict__.get("_last_held") != held:
             self._last_held = held
         return self._last_held
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Make a relative path absolute: the pickle may be read in another folder."""
+        from bge_micro.checkpoint import absolute_name
+
+        state: dict[str, Any] = super().__getstate__()
+        return {**state, "model_name_or_path": absolute_name(self.model_name_or_path)}
 
     @property
     def _n_features_out(self) -> int:

@@ -14,11 +14,13 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from bge_micro.integrations.held import HoldsModel
+from bge_micro.integrations.held import COSINE_PRECISIONS, HoldsModel
 
 
 class BgeMicroTransform(HoldsModel):
     """An external transform: texts in, float32 (n, dimensions) out."""
+
+    precisions = COSINE_PRECISIONS
 
     def __call__(self, texts: Sequence[str]) -> NDArray[Any]:
         """Embed n texts."""
