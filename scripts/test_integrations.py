@@ -54,6 +54,7 @@ GROUPS = (
         extras=("sentence-transformers", "bertopic", "keybert"),
         packages=("datasets", "mteb", "pyyaml", "setfit"),
     ),
+    Group("transformers", extras=("hub",), packages=("torch", "transformers")),
     Group("txtai"),
     Group("ray"),
     Group("spark"),
