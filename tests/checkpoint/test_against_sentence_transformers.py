@@ -130,6 +130,7 @@ def test_a_folder_that_transformers_saved(theirs: SimpleNamespace, plain_folder:
     same_vectors(theirs, plain_folder, [("encode", {}), ("encode", {"truncate_dim": 7})])
 
 
+@pytest.mark.filterwarnings("ignore::bge_micro.checkpoint.errors.ModelWarning")
 @pytest.mark.parametrize("kind", ["BertForMaskedLM", "BertForPreTraining", "sharded"])
 @pytest.mark.parametrize("dtype", ["float32", "float16", "bfloat16"])
 def test_heads_shards_and_dtypes(

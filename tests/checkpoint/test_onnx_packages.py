@@ -49,8 +49,8 @@ def test_vectors_are_those_of_onnx_runtime(name: str, tmp_path: Path) -> None:
         least[compute_type] = float((ours * theirs).sum(axis=1).min())
     # Our floats run the export's weights on exact inputs; ONNX Runtime rounds each text's by one
     # scale, we each token's by its own.
-    assert least["float32"] > 0.97, least
-    assert least["int8"] > 0.97, least
+    assert least["float32"] > 0.99, least
+    assert least["int8"] > 0.99, least
 
 
 def test_a_reranker_is_refused_by_name() -> None:

@@ -5,7 +5,7 @@ Only `hub` uses the network, and nothing is ever unpickled.
 """
 
 from bge_micro.checkpoint.config import EncoderConfig
-from bge_micro.checkpoint.errors import CheckpointError, MissingFileError
+from bge_micro.checkpoint.errors import CheckpointError, MissingFileError, ModelWarning
 from bge_micro.checkpoint.folder import Checkpoint, load_folder
 from bge_micro.checkpoint.locate import (
     BUNDLED_NAME,
@@ -26,6 +26,7 @@ __all__ = [
     "EncoderConfig",
     "Location",
     "MissingFileError",
+    "ModelWarning",
     "Tensors",
     "absolute_name",
     "bundled_folder",
