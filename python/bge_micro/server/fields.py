@@ -92,6 +92,8 @@ class Fields:
     def truncation(self, name: str, default: bool) -> bool:
         """Return whether to cut long texts at their end: a boolean, or a word of Cohere and NIM."""
         value = self._values.get(name)
+        if value is None:
+            return default
         if value in _CUT:
             return True
         if value in _WHOLE:
