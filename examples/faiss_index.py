@@ -1,4 +1,8 @@
-"""faiss: by inner product of unit vectors, and by Hamming distance over bits."""
+"""faiss: by inner product of unit vectors, and by Hamming distance over bits.
+
+Move on to it for its compressed or partitioned indexes, or GPUs; its exact index takes as long as
+`bge_micro.search.Index`.
+"""
 
 from __future__ import annotations
 

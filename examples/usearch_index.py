@@ -1,4 +1,8 @@
-"""usearch: an approximate index over int8 vectors, a quarter of the memory of float32."""
+"""usearch: an approximate index over int8 vectors, a quarter of the memory of float32.
+
+Move on to it from a million rows on, where an exact search takes a tenth of a second or more and
+a few missed neighbours are no harm.
+"""
 
 from __future__ import annotations
 
