@@ -155,3 +155,14 @@ def test_an_index_that_another_process_writes(run: Run, tmp_path: Path, corpus: 
         assert result.err.startswith("bge-micro: error: index: another process is writing this")
         assert run("search", "kitten", "-i", "index").code == 0
     assert run("index", "-i", corpus.name, "-o", "index").code == 0
+
+
+@pytest.mark.parametrize("prompt", ["", "passage: "])
+def test_an_index_records_the_prompt(
+    run: Run, corpus: Path, model: SentenceTransformer, prompt: str
+) -> None:
+    assert run("index", "-i", corpus.name, "-o", "index", "--prompt", prompt).code == 0
+    loaded = Index.load("index", model)
+    assert loaded.prompt == prompt
+    expected = model.encode(TEXTS, prompt=prompt, normalize_embeddings=True)
+    assert loaded.vectors.tobytes() == expected.tobytes()

@@ -66,9 +66,10 @@ def run(arguments: argparse.Namespace) -> int:
     options = index_options(arguments.truncate_dim, arguments.precision)
     with open_texts(arguments) as texts:
         model = load_model(arguments)
-        none = model.encode([], **options)
+        none, space_id = model.encode([], **options), model.space_id_of(**options)
+        prompt = model.plan(**options).prompt
         with (
-            new_index(arguments.output, model.space_id_of(**options), options, none) as writer,
+            new_index(arguments.output, space_id, options, none, prompt=prompt) as writer,
             show_progress(texts, to_terminal=False) as advance,
         ):
             for rows, vectors in encode_blocks(model, texts, arguments, **options):
