@@ -90,7 +90,7 @@ def test_other_activations_are_refused(kind: Any, tmp_path: Path) -> None:
 
 
 def test_onnx_export(kind: Any, tmp_path: Path) -> None:
-    runtime = pytest.importorskip("onnxruntime", reason="needs ONNX Runtime")
+    runtime = pytest.importorskip("onnxruntime", reason="needs pip install onnxruntime")
     from bge_micro.convert.onnx_writer import write_onnx
 
     tensors = family_weights(kind)

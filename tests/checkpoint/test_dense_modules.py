@@ -88,7 +88,7 @@ def test_the_space_names_the_dense_weights(folder: Path) -> None:
 
 
 def test_onnx_export(folder: Path, tmp_path: Path) -> None:
-    runtime = pytest.importorskip("onnxruntime", reason="needs ONNX Runtime")
+    runtime = pytest.importorskip("onnxruntime", reason="needs pip install onnxruntime")
     from bge_micro.convert.export import export_onnx
 
     model = SentenceTransformer(folder, compute_type="float32")

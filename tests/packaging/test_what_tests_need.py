@@ -23,6 +23,7 @@ DISTRIBUTIONS = {
     "faiss": "faiss-cpu",
     "sqlite_vec": "sqlite-vec",
     "huggingface_hub": "huggingface-hub",
+    "markdown_it": "markdown-it-py",
 }
 # What the light suite leaves out: gigabytes, or a long list of packages for one slow test.
 HEAVY = {
