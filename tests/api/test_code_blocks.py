@@ -37,6 +37,11 @@ def run_block(page: Path, line: int, block: str) -> dict[str, object]:
         if not package or importlib.util.find_spec(package) is not None:
             raise
         pytest.skip(f"{package} is not installed")
+    except OSError as error:
+        # transformers' words; one page compares with the original model.
+        if "couldn't find them in the cached files" not in str(error):
+            raise
+        pytest.skip("the hub cannot be reached")
     return names
 
 
