@@ -33,9 +33,14 @@ from bge_micro.server.logs import place_of
 from bge_micro.server.native_thread import NativeThread, call_in
 from bge_micro.server.tokens import IdReader
 
-# Tokens of a turn, for which, and for the one after, a short text may have to wait: 20 to 30 ms
-# each on two cores. More of them would hardly be faster together.
+# Tokens of a turn, and how many of them the oldest request may have, which take 20 to 45 ms on two
+# cores. More would hardly be faster together.
 _TURN_TOKENS = 1024
+_OLDEST_TOKENS = 512
+# If it has so many, and another request can be answered in this turn, the others' rows are encoded
+# and answered before. So a short text that arrives waits for the oldest's share of one turn at
+# most.
+_HEAVY_TOKENS = 256
 # Of a full queue, this share is for requests of few texts.
 _SMALL_TEXTS = 32
 _SMALL_SHARE = 4
@@ -161,11 +166,18 @@ class EngineThread(NativeThread):
     def _work(self) -> None:
         while jobs := self._next_jobs():
             with self._timer:
-                self._take_turn(jobs)
-            finished = [job for job in jobs if job.error or not job.left]
-            if finished:
-                self._forget(finished)
-                call_in(finished[0].answer.get_loop(), _deliver, finished)
+                shares = self._take_turn(jobs)
+            for share in shares:
+                with self._timer:
+                    self._encode_share(share)
+                self._deliver_finished(jobs)
+
+    def _deliver_finished(self, jobs: list[Job]) -> None:
+        with self._arrival:
+            finished = [job for job in self._waiting if job in jobs and (job.error or not job.left)]
+        if finished:
+            self._forget(finished)
+            call_in(finished[0].answer.get_loop(), _deliver, finished)
 
     def _next_jobs(self) -> list[Job]:
         """Wait for work, and return all of it in the order of its turn; nothing means to end.
@@ -178,29 +190,37 @@ class EngineThread(NativeThread):
                 self._arrival.wait()
             return self._waiting[:1] + sorted(self._waiting[1:], key=lambda job: job.left)
 
-    def _take_turn(self, jobs: list[Job]) -> None:
-        """Bring some rows of the jobs, those of the oldest for sure, to vectors."""
-        # The oldest has half of the turn if there are others.
-        first = _TURN_TOKENS if len(jobs) == 1 else _TURN_TOKENS // 2
-        self._make_ready(jobs, first)
-        parts: dict[Plan, list[Part]] = {}
-        room = _TURN_TOKENS
-        for job in jobs:
-            rows = job.take(first, at_least=1) if job is jobs[0] else job.take(room)
+    def _take_turn(self, jobs: list[Job]) -> list[list[Part]]:
+        """Take some rows of the jobs, those of the oldest for sure; what to encode one by one."""
+        self._make_ready(jobs)
+        oldest = jobs[0].take(_OLDEST_TOKENS, at_least=1)
+        size = sum(map(len, oldest))
+        room = _TURN_TOKENS - size
+        others: list[Part] = []
+        for job in jobs[1:]:
+            rows = job.take(room)
             if rows:
                 room -= sum(map(len, rows))
-                # Tokens have their prompt, so that rows of several prompts can go together.
-                plan = job.plan._replace(prompt="") if job.plan.prompt else job.plan
-                parts.setdefault(plan, []).append((job, rows))
+                others.append((job, rows))
+        share: list[Part] = [(jobs[0], oldest)] if oldest else []
+        some_end = any(not job.left for job, _ in others)  # with the rows just taken
+        return [others, share] if some_end and size >= _HEAVY_TOKENS else [share + others]
+
+    def _encode_share(self, share: list[Part]) -> None:
+        parts: dict[Plan, list[Part]] = {}
+        for job, rows in share:
+            # Tokens have their prompt, so that rows of several prompts can go together.
+            plan = job.plan._replace(prompt="") if job.plan.prompt else job.plan
+            parts.setdefault(plan, []).append((job, rows))
         for plan, group in parts.items():
             _run(group, partial(self._encode, plan))
 
-    def _make_ready(self, jobs: list[Job], first: int) -> None:
+    def _make_ready(self, jobs: list[Job]) -> None:
         """Tokenize so many rows as will perhaps fill the turn."""
         texts: dict[Plan, list[Part]] = {}
         room = _TURN_TOKENS
         for job in jobs:
-            wanted = first if job is jobs[0] else room
+            wanted = _OLDEST_TOKENS if job is jobs[0] else room
             rows, size = job.to_tokenize(wanted)
             room -= min(size, wanted)
             if rows and job.are_ids:
