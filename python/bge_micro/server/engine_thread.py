@@ -33,13 +33,12 @@ from bge_micro.server.logs import place_of
 from bge_micro.server.native_thread import NativeThread, call_in
 from bge_micro.server.tokens import IdReader
 
-# Tokens of a turn, and how many of them the oldest request may have, which take 20 to 45 ms on two
+# Tokens of a turn, and how many of them the oldest request has if others wait: 20 to 45 ms on two
 # cores. More would hardly be faster together.
 _TURN_TOKENS = 1024
 _OLDEST_TOKENS = 512
-# If it has so many, and another request can be answered in this turn, the others' rows are encoded
-# and answered before. So a short text that arrives waits for the oldest's share of one turn at
-# most.
+# If it has so many of them, and another request can be answered in this turn, the others' rows are
+# encoded and answered before. So a short text waits for one turn of the oldest at most.
 _HEAVY_TOKENS = 256
 # Of a full queue, this share is for requests of few texts.
 _SMALL_TEXTS = 32
@@ -192,8 +191,9 @@ class EngineThread(NativeThread):
 
     def _take_turn(self, jobs: list[Job]) -> list[list[Part]]:
         """Take some rows of the jobs, those of the oldest for sure; what to encode one by one."""
-        self._make_ready(jobs)
-        oldest = jobs[0].take(_OLDEST_TOKENS, at_least=1)
+        first = _TURN_TOKENS if len(jobs) == 1 else _OLDEST_TOKENS
+        self._make_ready(jobs, first)
+        oldest = jobs[0].take(first, at_least=1)
         size = sum(map(len, oldest))
         room = _TURN_TOKENS - size
         others: list[Part] = []
@@ -215,12 +215,12 @@ class EngineThread(NativeThread):
         for plan, group in parts.items():
             _run(group, partial(self._encode, plan))
 
-    def _make_ready(self, jobs: list[Job]) -> None:
+    def _make_ready(self, jobs: list[Job], first: int) -> None:
         """Tokenize so many rows as will perhaps fill the turn."""
         texts: dict[Plan, list[Part]] = {}
         room = _TURN_TOKENS
         for job in jobs:
-            wanted = _OLDEST_TOKENS if job is jobs[0] else room
+            wanted = first if job is jobs[0] else room
             rows, size = job.to_tokenize(wanted)
             room -= min(size, wanted)
             if rows and job.are_ids:
