@@ -114,8 +114,11 @@ def test_interrupted(run: Run, notes: Path, monkeypatch: pytest.MonkeyPatch) -> 
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (["-i", "notes", "--field", "a"], "--field and --input-format are for files"),
-        (["-i", "notes", "--input-format", "csv"], "--field and --input-format are for files"),
+        (["-i", "notes", "--field", "a"], "a folder of notes, and --field is for files"),
+        (["-i", "notes", "--input-format", "csv"], "and --input-format is for files"),
+        (["-i", "notes", "--errors", "skip"], "and --errors is for files"),
+        (["-i", "notes", "--batch-size", "2"], "and --batch-size is for files"),
+        (["-i", "notes", "--truncation", "error"], "and --truncation is for files"),
         (["-i", "notes", "a text"], "give texts as arguments or by -i, not both"),
         (["-i", "notes/wifi.txt", "--overlap", "5"], "are for a folder of notes"),
         (["a text", "--follow-links"], "are for a folder of notes"),

@@ -99,6 +99,38 @@ def test_folders_are_never_replaced(
     assert {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()} == before
 
 
+@pytest.mark.parametrize("alias", ALIASES)
+def test_export_and_convert(run: Run, tmp_path: Path, alias: Callable[[Path], Path]) -> None:
+    shutil.copytree(bundled_folder(), tmp_path / "m")
+    for name, command in (
+        ("m/model.safetensors", ["export", "--model", "m", "--format", "onnx"]),
+        ("in.onnx", ["convert", "in.onnx", "--vocab", "vocab.txt"]),
+        ("vocab.txt", ["convert", "in.onnx", "--vocab", "vocab.txt"]),
+        ("texts.txt", ["convert", "m", "--calibrate", "texts.txt"]),
+    ):
+        path = tmp_path / name
+        if not path.exists():
+            path.write_bytes(TEXT)
+        before = path.read_bytes()
+        given = alias(path)
+        result = run(*command, str(given))
+        assert result.code == 2, result.err
+        assert "are the same file; write to another one" in result.err
+        assert path.read_bytes() == before
+        if given != path and given.parent == path.parent:
+            given.unlink()
+        shutil.rmtree(path.parent / "folder", ignore_errors=True)
+
+
+def test_what_an_interrupted_run_has_left_is_no_input(run: Run, tmp_path: Path) -> None:
+    left = tmp_path / ".v.npy.0123456789abcdef.unfinished"
+    left.write_bytes(TEXT)
+    result = run("embed", "-i", left.name, "-o", "v.npy")
+    assert result.code == 2
+    assert "are the same file" in result.err
+    assert left.read_bytes() == TEXT
+
+
 def test_other_files_are_written(run: Run, tmp_path: Path) -> None:
     (tmp_path / "in.jsonl").write_bytes(TEXT)
     (tmp_path / "copy.jsonl").write_bytes(TEXT)

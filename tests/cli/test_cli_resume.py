@@ -103,14 +103,15 @@ def test_resume_without_anything_to_resume(run: Run, tmp_path: Path) -> None:
         (["--format", "npz"], "format is '.npy' there and 'npz' here"),
         (["--batch-size", "5"], "batch_size is 4 there and 5 here"),
         (["--errors", "skip"], "errors is 'strict' there and 'skip' here"),
+        (["--skip-blank"], "skip_blank is False there and True here"),
     ],
 )
 def test_other_options_are_refused(
     run: Run, tmp_path: Path, options: list[str], message: str
 ) -> None:
     before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
-    argv = ["embed", "-i", "in.txt", "--batch-size", "4", "-o", "v.npy", "--resume", *options]
-    result = run(*argv)
+    size = [] if "--batch-size" in options else ["--batch-size", "4"]
+    result = run("embed", "-i", "in.txt", *size, "-o", "v.npy", "--resume", *options)
     assert result.code == 1
     assert "the unfinished work is of another kind" in result.err
     assert message in result.err

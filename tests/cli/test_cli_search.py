@@ -93,7 +93,8 @@ def test_vectors_of_another_model_are_refused(run: Run, corpus: Path) -> None:
     ("argv", "code", "message"),
     [
         (["search", "a"], 2, "search looks through a file: give -i FILE"),
-        (["search", "a", "-i", "-"], 2, "search looks through a file: give -i FILE"),
+        (["search", "-", "-i", "-"], 2, "cannot be both the queries and the texts"),
+        (["search", "a", "-i", "in.txt", "--prompt", "x"], 2, "unrecognized arguments: --prompt"),
         (["search", "-i", "in.txt"], 2, "no query: give QUERY arguments, or - for lines of"),
         (["search", "a", "-i", "in.txt", "-k", "0"], 2, "argument -k: '0' is not a positive"),
         (["search", "a", "-i", "v.npy"], 2, "v.npy does not say of which model its vectors are"),

@@ -31,6 +31,24 @@ def test_help_names_the_commands(capsys: pytest.CaptureFixture[str]) -> None:
     assert all(command in out for command in COMMANDS)
 
 
+@pytest.mark.parametrize(
+    ("argv", "message"),
+    [
+        (["embd", "a"], "did you mean embed?"),
+        (["embed", "a", "--normalise"], "did you mean --normalize?; see bge-micro embed --help"),
+        (["embed", "a", "--precision", "int9"], "did you mean int8?"),
+        (["embed", "-i", "a", "-i", "b"], "-i/--input: is given twice"),
+        (["embed", "a", "-o", "a.npy", "--output", "b.npy"], "-o/--output: is given twice"),
+        (["serve", "--port", "1", "--port=2"], "--port: is given twice"),
+        (["embed", "a", "--input-format", "csv"], "--input-format describes a file"),
+    ],
+)
+def test_what_may_have_been_meant(run: Run, argv: list[str], message: str) -> None:
+    result = run(*argv)
+    assert (result.code, result.out) == (2, "")
+    assert message in result.err
+
+
 @pytest.mark.parametrize("command", COMMANDS)
 def test_help_of_commands(command: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit, match=r"^0$"):

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from bge_micro.choices import COMPUTE_TYPES, POOLINGS
+from bge_micro.cli.own_input import refuse_own_input
 from bge_micro.cli.parser import UsageError
 from bge_micro.cli.texts import read_calibration_texts
 
@@ -84,6 +85,7 @@ def add_command(commands: argparse._SubParsersAction[Any]) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Run the subcommand."""
+    refuse_own_input(arguments, arguments.out)
     convert = {".onnx": _convert_export, ".gguf": _convert_gguf}
     convert.get(Path(arguments.source).suffix.lower(), _convert_folder)(arguments)
     print(f"{arguments.out}: written")

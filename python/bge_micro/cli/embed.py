@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bge_micro.choices import FILE_FORMATS, PRECISIONS
-from bge_micro.cli.encoding import Truncated, encode_blocks, load_model, show_progress, warn
+from bge_micro.cli.encoding import Truncated, encode_blocks, load_model, show_progress
+from bge_micro.cli.messages import warn
 from bge_micro.cli.own_input import refuse_own_input
 from bge_micro.cli.parser import UsageError, add_model_options, add_text_options, positive
 from bge_micro.cli.texts import Row, TextInput, open_texts
@@ -102,6 +103,7 @@ def _write_file(
         "prompt": model.prompts.get(model.default_prompt_name or ""),
         "with_text": arguments.with_text,
         "errors": arguments.errors,
+        "skip_blank": arguments.skip_blank,
         "batch_size": arguments.batch_size,
     }
     with resumable(arguments.output, identity, resume=arguments.resume, tell=warn) as partial:

@@ -9,6 +9,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from bge_micro.cli.messages import warn
 from bge_micro.cli.texts import Row, TextInput
 
 if TYPE_CHECKING:
@@ -27,13 +28,28 @@ def load_model(arguments: argparse.Namespace) -> SentenceTransformer:
     options: dict[str, Any] = {
         "compute_type": arguments.compute_type,
         "threads": arguments.threads,
-        "default_prompt_name": arguments.prompt_name,
     }
-    if arguments.prompt is not None:
-        options |= {"prompts": {"--prompt": arguments.prompt}, "default_prompt_name": "--prompt"}
+    if "prompt" in arguments:  # `search` has two prompts instead
+        options["default_prompt_name"] = arguments.prompt_name
+        if arguments.prompt is not None:
+            options["prompts"] = {"--prompt": arguments.prompt}
+            options["default_prompt_name"] = "--prompt"
     if arguments.model is not None:
         options["model_name_or_path"] = arguments.model
     return SentenceTransformer(**options)
+
+
+def prompt_of(
+    model: SentenceTransformer, prompt: str | None, name: str | None, otherwise: str
+) -> str:
+    """Return the prompt that options ask for, by its text or its name; if none does, another one.
+
+    Raises:
+        ValueError: The model has no prompt of this name.
+    """
+    if prompt is None and name is None:
+        return otherwise
+    return model.plan(prompt_name=name, prompt=prompt).prompt
 
 
 @dataclass
@@ -93,11 +109,6 @@ def _describe(model: SentenceTransformer, texts: TextInput, found: Truncated) ->
         f"{texts.name}: texts of more than {model.max_seq_length} tokens: {found.count} "
         f"({texts.unit} {named})"
     )
-
-
-def warn(message: str) -> None:
-    """Write a message to stderr."""
-    print(f"bge-micro: warning: {message}", file=sys.stderr)
 
 
 def show_progress(

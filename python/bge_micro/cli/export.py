@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
+from bge_micro.cli.own_input import refuse_own_input
 from bge_micro.cli.parser import UsageError
 
 FORMATS = ("folder", "onnx")
@@ -36,6 +37,7 @@ def run(arguments: argparse.Namespace) -> int:
     form = arguments.format or ("onnx" if is_onnx else "folder")
     if form == "folder" and is_onnx:
         raise UsageError("OUT ends in .onnx, which --format folder is not")
+    refuse_own_input(arguments, arguments.out)
     from bge_micro.checkpoint import BUNDLED_NAME, load_folder, locate_model
     from bge_micro.convert import export_onnx, save_folder
 

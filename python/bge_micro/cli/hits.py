@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 import textwrap
 from collections.abc import Callable, Iterator, Sequence
@@ -10,8 +9,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from bge_micro.cli.similarity import ESCAPES, shown
+from bge_micro.json_text import json_line
 
 if TYPE_CHECKING:
+    from bge_micro.cli.texts import Row
     from bge_micro.search import TopK
 
 # Lines of a note's passage in a list.
@@ -41,6 +42,21 @@ class Found:
     metadata: Any
 
     @property
+    def number(self) -> int:
+        """The row's number in the input, see `row_numbers`."""
+        return self.metadata["row"] if self._has_number else self.row
+
+    @property
+    def _has_number(self) -> bool:
+        value = self.metadata
+        return isinstance(value, dict) and [*value] == ["row"] and type(value["row"]) is int
+
+    @property
+    def extra(self) -> Any:
+        """The metadata, unless they are the row's number."""
+        return None if self._has_number else self.metadata
+
+    @property
     def is_note(self) -> bool:
         """Whether it is a passage of a note."""
         value = self.metadata
@@ -57,6 +73,18 @@ class Found:
     def passage(self) -> str:
         """The note's text without its title."""
         return (self.text or "")[self.metadata["passage"] :]
+
+
+def row_numbers(rows: Sequence[Row], first: int) -> list[dict[str, int] | None]:
+    """Return metadata for rows whose number in the input is not their place in an index.
+
+    Args:
+        rows: The rows.
+        first: The place of the first; rows that were left out have none.
+    """
+    return [
+        None if row.index == place else {"row": row.index} for place, row in enumerate(rows, first)
+    ]
 
 
 def found_rows(found: TopK, labels: Labels) -> Iterator[list[Found]]:
@@ -82,7 +110,7 @@ def tsv(queries: Sequence[str], found: Iterator[list[Found]]) -> Iterator[str]:
             if hit.is_note:
                 said = [hit.place, hit.metadata["heading"], hit.passage]
             else:
-                said = [str(hit.row), hit.text or ""]
+                said = [str(hit.number), hit.text or ""]
             escaped = "\t".join(part.translate(ESCAPES) for part in said)
             yield f"{number}\t{rank}\t{hit.score:.6f}\t{escaped}"
 
@@ -90,18 +118,18 @@ def tsv(queries: Sequence[str], found: Iterator[list[Found]]) -> Iterator[str]:
 def json_lines(queries: Sequence[str], found: Iterator[list[Found]]) -> Iterator[str]:
     """Yield an object a query."""
     for query, hits in zip(queries, found, strict=True):
-        yield json.dumps({"query": query, "hits": [_as_json(hit) for hit in hits]})
+        yield json_line({"query": query, "hits": [_as_json(hit) for hit in hits]})
 
 
 def _as_json(hit: Found) -> dict[str, Any]:
-    said: dict[str, Any] = {"row": hit.row, "score": hit.score}
+    said: dict[str, Any] = {"row": hit.number, "score": hit.score}
     if hit.id is not None:
         said["id"] = hit.id
     if hit.is_note:
         named = {key: hit.metadata[key] for key in ("path", "line", "end_line", "heading")}
         return said | named | {"passage": hit.passage}
-    if hit.metadata is not None:
-        said["metadata"] = hit.metadata
+    if hit.extra is not None:
+        said["metadata"] = hit.extra
     return said if hit.text is None else said | {"text": hit.text}
 
 
@@ -115,7 +143,7 @@ def lines_for_people(queries: Sequence[str], found: Iterator[list[Found]]) -> It
             if hit.is_note:
                 yield from _note_lines(hit, columns)
             else:
-                start = f"{hit.score:7.4f} {hit.row:8}  "
+                start = f"{hit.score:7.4f} {hit.number:8}  "
                 yield start + shown(hit.text or "", columns - len(start))
 
 

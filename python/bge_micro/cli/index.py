@@ -7,7 +7,8 @@ import os
 from typing import Any
 
 from bge_micro.choices import PRECISIONS
-from bge_micro.cli.encoding import encode_blocks, load_model, show_progress
+from bge_micro.cli.encoding import encode_blocks, load_model, prompt_of, show_progress
+from bge_micro.cli.hits import row_numbers
 from bge_micro.cli.notes import index_notes
 from bge_micro.cli.own_input import refuse_own_input
 from bge_micro.cli.parser import UsageError, add_model_options, add_text_options, positive
@@ -24,7 +25,7 @@ def add_command(commands: argparse._SubParsersAction[Any]) -> None:
         "is a folder, its notes (.md, .markdown, .txt) are read, a row a section; the same command "
         "again encodes only what has changed.",
     )
-    add_text_options(parser)
+    add_text_options(parser, skip_blank=True)
     group = parser.add_argument_group("output")
     group.add_argument("-o", "--output", metavar="OUT", required=True, help="the folder to make")
     group.add_argument(
@@ -67,12 +68,13 @@ def run(arguments: argparse.Namespace) -> int:
     with open_texts(arguments) as texts:
         model = load_model(arguments)
         none, space_id = model.encode([], **options), model.space_id_of(**options)
-        prompt = model.plan(**options).prompt
+        prompt = prompt_of(model, arguments.prompt, arguments.prompt_name, model.document_prompt)
         with (
             new_index(arguments.output, space_id, options, none, prompt=prompt) as writer,
             show_progress(texts, to_terminal=False) as advance,
         ):
-            for rows, vectors in encode_blocks(model, texts, arguments, **options):
-                writer.append([row.text for row in rows], vectors)
+            for rows, vectors in encode_blocks(model, texts, arguments, prompt=prompt, **options):
+                numbers = row_numbers(rows, writer.rows)
+                writer.append([row.text for row in rows], vectors, metadata=numbers)
                 advance(len(rows))
     return 0

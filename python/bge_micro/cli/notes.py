@@ -7,11 +7,15 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bge_micro.cli.encoding import load_model, warn
+from bge_micro.cli.encoding import load_model, prompt_of
+from bge_micro.cli.messages import warn
+from bge_micro.cli.own_input import refuse_own_input
 from bge_micro.cli.parser import UsageError
 
 if TYPE_CHECKING:
     from bge_micro.search.notes import NotesReport
+
+_FOR_FILES = {"--batch-size", "--errors", "--field", "--input-format", "--truncation"}
 
 # Files named one by one that could not be read.
 _NAMED = 10
@@ -22,10 +26,11 @@ def index_notes(arguments: argparse.Namespace) -> int:
     from bge_micro.progress import can_show, progress_bar
     from bge_micro.search.notes import NotesReport, update_notes
 
-    if arguments.field is not None or arguments.input_format != "auto":
+    if for_files := _FOR_FILES & arguments.given:
         raise UsageError(
-            f"{arguments.input} is a folder of notes: --field and --input-format are for files"
+            f"{arguments.input} is a folder of notes, and {min(for_files)} is for files"
         )
+    refuse_own_input(arguments, arguments.output)
     model = load_model(arguments)
     report = NotesReport()
     try:
@@ -38,7 +43,9 @@ def index_notes(arguments: argparse.Namespace) -> int:
                 truncate_dim=arguments.truncate_dim,
                 overlap=arguments.overlap or 0,
                 follow_links=arguments.follow_links,
-                prompt=model.plan().prompt if model.default_prompt_name else None,
+                prompt=prompt_of(
+                    model, arguments.prompt, arguments.prompt_name, model.document_prompt
+                ),
                 report=report,
                 advance=advance,
             )

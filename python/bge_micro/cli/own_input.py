@@ -13,6 +13,9 @@ from typing import Any
 
 from bge_micro.cli.parser import UsageError
 
+# Options and arguments that name a file to read, or a folder of a model or of notes.
+_READ = ("input", "source", "vocab", "offsets", "calibrate")
+
 # Names that files of a model folder have.
 _MODEL_FILES = ("model*.safetensors", "*.json", "*/*.json", "vocab.txt")
 
@@ -21,7 +24,7 @@ def refuse_own_input(arguments: argparse.Namespace, output: str | None) -> None:
     """Refuse to replace a file that the command reads.
 
     Args:
-        arguments: As made by the options of `parser.add_text_options` and `add_model_options`.
+        arguments: Of any command.
         output: The file or folder to be written; None for standard output.
 
     Raises:
@@ -42,19 +45,31 @@ def _written(output: str | None) -> Iterator[tuple[tuple[int, int], str]]:
         is_index = os.path.exists(os.path.join(output, "index.json"))
         files = _files(Path(output).rglob("*") if is_index else iter(()))
     else:
-        files = _files(iter([Path(output)]))
+        files = _files(iter([Path(output), *_unfinished(output)]))
     for name, found in files:
         yield (found.st_dev, found.st_ino), name
 
 
+def _unfinished(output: str) -> list[Path]:
+    """Return what an interrupted run has left of a file, which another run replaces."""
+    from bge_micro.atomic import find_own, target_of
+
+    with suppress(OSError, ValueError):  # the folder does not exist, or cannot be written
+        target = target_of(output)
+        return [*find_own(target, "unfinished"), *find_own(target, "journal")]
+    return []
+
+
 def _inputs(arguments: argparse.Namespace) -> Iterator[tuple[str, os.stat_result]]:
-    if arguments.input == "-" or arguments.texts == ["-"]:
+    given = vars(arguments)
+    if given.get("input") == "-" or given.get("texts") == ["-"]:
         yield from _stream("standard input", sys.stdin)
-    elif arguments.input is not None:
-        yield from _files(iter([Path(arguments.input)]))
-    if arguments.model is not None:
+    named = [Path(given[name]) for name in _READ if given.get(name) not in (None, "-")]
+    yield from _files(iter(named))
+    models = [Path(given[name]) for name in ("model", "source") if given.get(name) is not None]
+    for folder in models:
         for pattern in _MODEL_FILES:
-            yield from _files(Path(arguments.model).glob(pattern))
+            yield from _files(folder.glob(pattern))
 
 
 def _files(paths: Iterator[Path]) -> Iterator[tuple[str, os.stat_result]]:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Iterable, Sequence
+from difflib import get_close_matches
 from typing import Any, NoReturn
 
 from bge_micro.choices import COMPUTE_TYPES, ERRORS, TRUNCATIONS
@@ -14,20 +16,79 @@ class UsageError(Exception):
     """The command line is wrong; the message says why and what to do."""
 
 
+class _StoreOnce(argparse.Action):
+    """Store an option's value; an option that is given a second time is an error.
+
+    The set `given` of the result holds the options that were given, by their long names.
+    """
+
+    def __call__(
+        self,
+        parser: argparse.ArgumentParser,
+        namespace: argparse.Namespace,
+        values: Any,
+        option_string: str | None = None,
+    ) -> None:
+        """Store a value."""
+        if self.option_strings:
+            name = self.option_strings[-1]
+            given: frozenset[str] = getattr(namespace, "given", frozenset())
+            if name in given:
+                raise argparse.ArgumentError(self, "is given twice, and takes one value")
+            namespace.given = given | {name}
+        setattr(namespace, self.dest, values)
+
+
 class Parser(argparse.ArgumentParser):
-    """A parser that reports an error as one line, and takes options by their full names only."""
+    """A parser that reports an error as one line with what may have been meant.
+
+    It takes options by their full names only, and each that has a value once.
+    """
 
     def __init__(self, **options: Any) -> None:
         """Take the keywords of argparse.ArgumentParser."""
         super().__init__(**options, allow_abbrev=False)
+        self.register("action", None, _StoreOnce)
+        self.register("action", "store", _StoreOnce)
+        self.set_defaults(given=frozenset())
+
+    def parse_known_args(  # type: ignore[override]
+        self, args: Sequence[str] | None = None, namespace: Any = None
+    ) -> tuple[Any, list[str]]:
+        """Parse; an argument that is not known is an error of the subcommand that it was given."""
+        found, unknown = super().parse_known_args(args, namespace)
+        if unknown:
+            names = [word.partition("=")[0] for word in unknown if word.startswith("-")]
+            meant = _meant(names, self._option_string_actions)
+            self.error(f"unrecognized arguments: {' '.join(unknown)}{meant}")
+        return found, unknown
+
+    def _check_value(self, action: argparse.Action, value: Any) -> None:
+        try:
+            super()._check_value(action, value)
+        except argparse.ArgumentError as error:
+            error.message += _meant([str(value)], map(str, action.choices or ()))
+            raise
 
     def error(self, message: str) -> NoReturn:
         """Raise a UsageError."""
         raise UsageError(f"{message}; see {self.prog} --help")
 
 
-def add_model_options(parser: argparse.ArgumentParser) -> None:
-    """Add the options that say which model runs, and how."""
+def _meant(words: Iterable[str], known: Iterable[str]) -> str:
+    """Return a question for what is closest to wrong words; nothing if nothing is close."""
+    known = list(known)
+    close = [match for word in words for match in get_close_matches(word, known, 1)]
+    return f"; did you mean {' '.join(close)}?" if close else ""
+
+
+def add_model_options(parser: argparse.ArgumentParser, *, prompts: bool = True) -> None:
+    """Add the options that say which model runs, and how.
+
+    Args:
+        parser: Where to add them.
+        prompts: Whether --prompt and --prompt-name, of one prompt for all texts, are among them.
+    """
     group = parser.add_argument_group("model")
     group.add_argument(
         "--model",
@@ -44,19 +105,36 @@ def add_model_options(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--threads", type=positive, metavar="N", help="the most threads (default: see info)"
     )
-    prompts = group.add_mutually_exclusive_group()
-    prompts.add_argument("--prompt", metavar="TEXT", help="put TEXT before each text")
-    prompts.add_argument(
-        "--prompt-name", metavar="NAME", help="put the model's prompt of this name before each text"
+    if prompts:
+        add_prompt_options(group, "", "each text")
+
+
+def add_prompt_options(group: argparse._ArgumentGroup, kind: str, texts: str) -> None:
+    """Add the options --KINDprompt and --KINDprompt-name.
+
+    Args:
+        group: Where to add them.
+        kind: "", or the kind of texts with a hyphen behind it.
+        texts: What help calls the texts that get the prompt.
+    """
+    either = group.add_mutually_exclusive_group()
+    either.add_argument(f"--{kind}prompt", metavar="TEXT", help=f"put TEXT before {texts}")
+    either.add_argument(
+        f"--{kind}prompt-name",
+        metavar="NAME",
+        help=f"put the model's prompt of this name before {texts}",
     )
 
 
-def add_text_options(parser: argparse.ArgumentParser, texts: str = "TEXT") -> None:
+def add_text_options(
+    parser: argparse.ArgumentParser, texts: str = "TEXT", *, skip_blank: bool = False
+) -> None:
     """Add the options that say which texts are read, and what happens to bad ones.
 
     Args:
         parser: Where to add them.
         texts: What help calls the arguments.
+        skip_blank: Whether texts of white space only are left out by default.
     """
     parser.add_argument(
         "texts",
@@ -65,7 +143,9 @@ def add_text_options(parser: argparse.ArgumentParser, texts: str = "TEXT") -> No
         help="a text; a single - reads standard input; after -- a text may begin with -",
     )
     group = parser.add_argument_group("input")
-    group.add_argument("-i", "--input", metavar="FILE", help="read texts from FILE")
+    group.add_argument(
+        "-i", "--input", metavar="FILE", help="read texts from FILE; - is standard input"
+    )
     group.add_argument(
         "--input-format",
         choices=INPUT_FORMATS,
@@ -85,6 +165,13 @@ def add_text_options(parser: argparse.ArgumentParser, texts: str = "TEXT") -> No
         default="strict",
         help="bad rows, which are no UTF-8 or hold no text: strict stops, replace takes U+FFFD for "
         "bad bytes and the empty text for a missing one, skip leaves them out (default: strict)",
+    )
+    group.add_argument(
+        "--skip-blank",
+        action=argparse.BooleanOptionalAction,
+        default=skip_blank,
+        help="leave out texts that are empty or white space only; the others keep the numbers of "
+        f"their rows (default: {'yes' if skip_blank else 'no'})",
     )
     group.add_argument(
         "--truncation",

@@ -47,11 +47,11 @@ def run(arguments: argparse.Namespace) -> int:
     """Run the subcommand."""
     import numpy as np
 
+    refuse_own_input(arguments, arguments.plot)
     if arguments.plot is not None:
         from bge_micro.cli.heat_map import check_plot
 
         check_plot(arguments.plot)
-        refuse_own_input(arguments, arguments.plot)
     with open_texts(arguments) as texts:
         as_matrix = texts.unit != "argument"
         if not as_matrix and texts.total < 2:

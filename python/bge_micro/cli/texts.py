@@ -5,13 +5,16 @@ from __future__ import annotations
 import argparse
 import io
 import json
+import os
+import shlex
 import sys
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
+from bge_micro.cli.messages import warn
 from bge_micro.cli.parser import UsageError
 from bge_micro.cli.tables import DELIMITERS, FoundRow, count_csv_records, csv_rows, open_parquet
 
@@ -54,7 +57,15 @@ class TextInput:
         bad: How many rows were replaced or skipped so far.
     """
 
-    def __init__(self, rows: Iterable[FoundRow], name: str, unit: str, errors: str) -> None:
+    def __init__(
+        self,
+        rows: Iterable[FoundRow],
+        name: str,
+        unit: str,
+        errors: str,
+        *,
+        skip_blank: bool = False,
+    ) -> None:
         """Take rows as (place, text, fault); the fault of a good row is None."""
         self._rows = rows
         self.name = name
@@ -62,6 +73,7 @@ class TextInput:
         self.total = 0
         self.bad = 0
         self._errors = errors
+        self._skip_blank = skip_blank
 
     def __iter__(self) -> Iterator[Row]:
         """Yield the rows; ValueError for the first bad one, unless bad ones are tolerated."""
@@ -75,6 +87,8 @@ class TextInput:
                 self.bad += 1
                 if self._errors == "skip":
                     continue
+            if self._skip_blank and not text.strip():
+                continue
             yield Row(index, place, text)
 
     def blocks(self, most_texts: int) -> Iterator[list[Row]]:
@@ -99,7 +113,7 @@ def open_texts(arguments: argparse.Namespace) -> Iterator[TextInput]:
         UsageError: They name nothing, or more than one thing.
         OSError: The file cannot be opened.
     """
-    texts, path, errors = arguments.texts, arguments.input, arguments.errors
+    texts, path = arguments.texts, arguments.input
     if texts and path is not None:
         raise UsageError("give texts as arguments or by -i, not both")
     if "-" in texts and len(texts) > 1:
@@ -108,44 +122,64 @@ def open_texts(arguments: argparse.Namespace) -> Iterator[TextInput]:
         raise UsageError("no texts: give TEXT arguments, -i FILE, or - for standard input")
     if path is None and texts != ["-"]:
         _field("text", arguments)
-        given = TextInput(_argument_rows(texts), "command line", "argument", errors)
+        if arguments.input_format not in ("auto", "text"):
+            raise UsageError("--input-format describes a file, and the texts are arguments")
+        _tell_of_files(texts)
+        given = _input_of(_argument_rows(texts), "command line", "argument", arguments)
         given.total = len(texts)
         yield given
-    elif path in (None, "-"):
-        yield _open_standard_input(arguments)
     else:
-        with open_text_file(path, arguments) as rows:
+        with open_text_file(path or "-", arguments) as rows:
             yield rows
+
+
+def _tell_of_files(texts: list[str]) -> None:
+    """Say on a terminal that a text is not read as a file, though there is one of that name."""
+    if not sys.stderr.isatty():
+        return
+    for text in texts:
+        with suppress(OSError, ValueError):  # too long for a name, or a NUL in it
+            if os.path.isfile(text):
+                warn(f"{text} is encoded as a text; -i {shlex.quote(text)} reads the file.")
+
+
+def _input_of(
+    rows: Iterable[FoundRow], name: str, unit: str, arguments: argparse.Namespace
+) -> TextInput:
+    return TextInput(rows, name, unit, arguments.errors, skip_blank=arguments.skip_blank)
 
 
 @contextmanager
 def open_text_file(path: str, arguments: argparse.Namespace) -> Iterator[TextInput]:
-    """Open a file of texts, as the options of `parser.add_text_options` describe it.
+    """Open a file of texts, - for standard input, as the options of `add_text_options` describe it.
 
     Raises:
         UsageError: Its name does not give its format, or this format has no fields.
         OSError: It cannot be opened.
         ValueError: It has no such column.
     """
-    kind, errors = input_format(path, arguments.input_format), arguments.errors
+    if path == "-":
+        yield _open_standard_input(arguments)
+        return
+    kind = input_format(path, arguments.input_format)
     field = _field(kind, arguments)
     # Counting needs a pass over the file, which is useful only for a visible progress bar.
     shown = sys.stderr.isatty()
     if kind == "parquet":
         with open_parquet(path, field) as (rows, total):
-            table = TextInput(rows, path, "row", errors)
+            table = _input_of(rows, path, "row", arguments)
             table.total = total
             yield table
     elif kind in DELIMITERS:
         delimiter = DELIMITERS[kind]
         with open(path, encoding="utf-8-sig", errors="surrogateescape", newline="") as text_file:
             total = count_csv_records(text_file, delimiter) if shown else 0
-            table = TextInput(csv_rows(text_file, path, delimiter, field), path, "row", errors)
+            table = _input_of(csv_rows(text_file, path, delimiter, field), path, "row", arguments)
             table.total = total
             yield table
     else:
         with open(path, "rb") as file:
-            lines = TextInput(line_rows(file, kind == "jsonl", field), path, "line", errors)
+            lines = _input_of(line_rows(file, kind == "jsonl", field), path, "line", arguments)
             lines.total = count_lines(file) if shown and file.seekable() else 0
             yield lines
 
@@ -160,9 +194,9 @@ def _open_standard_input(arguments: argparse.Namespace) -> TextInput:
             sys.stdin.buffer, encoding="utf-8-sig", errors="surrogateescape", newline=""
         )
         records = csv_rows(text, name, DELIMITERS[kind], field)
-        return TextInput(records, name, "row", arguments.errors)
+        return _input_of(records, name, "row", arguments)
     rows = line_rows(sys.stdin.buffer, kind == "jsonl", field)
-    return TextInput(rows, name, "line", arguments.errors)
+    return _input_of(rows, name, "line", arguments)
 
 
 def _field(kind: str, arguments: argparse.Namespace) -> str:

@@ -17,6 +17,8 @@ from typing import IO, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from bge_micro.json_text import json_line
+
 
 @dataclass(frozen=True)
 class Layout:
@@ -154,7 +156,7 @@ class Jsonl(VectorFormat):
         pattern = ", ".join([number] * block.vectors.shape[1])
         rows = zip(block.indices, block.texts, block.vectors.tolist(), strict=True)
         for index, text, values in rows:
-            said = f'"text": {json.dumps(text)}, ' if self.layout.with_text else ""
+            said = f'"text": {json_line(text)}, ' if self.layout.with_text else ""
             line = f'{{"index": {index}, {said}"embedding": [{pattern % tuple(values)}]}}\n'
-            file.write(line.encode("ascii"))
+            file.write(line.encode("utf-8"))
         file.flush()
