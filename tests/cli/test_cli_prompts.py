@@ -19,19 +19,19 @@ QUERY = "my pet"
 
 @pytest.fixture
 def prompted(tmp_path: Path, model: SentenceTransformer) -> SentenceTransformer:
-    """Return a model with prompts of its own, saved as the folder m, beside texts in in.txt."""
-    model.save_pretrained(tmp_path / "m")
-    file = tmp_path / "m" / "config_sentence_transformers.json"
+    """Return a model with prompts of its own, saved as the folder prompted, beside texts in in.txt."""
+    model.save_pretrained(tmp_path / "prompted")
+    file = tmp_path / "prompted" / "config_sentence_transformers.json"
     said = json.loads(file.read_text()) if file.exists() else {}
-    said["prompts"] = {"query": "find: ", "passage": "page: ", "other": "about: "}
+    said["prompts"] = {"query": "find: ", "document": "page: ", "other": "about: "}
     said["default_prompt_name"] = "other"
     file.write_text(json.dumps(said))
     (tmp_path / "in.txt").write_text("".join(f"{text}\n" for text in TEXTS))
-    return SentenceTransformer(str(tmp_path / "m"))
+    return SentenceTransformer(str(tmp_path / "prompted"))
 
 
 def scores(run: Run, *options: str) -> list[float]:
-    result = run("search", QUERY, "--model", "m", "--json", "-k", "3", *options)
+    result = run("search", QUERY, "--model", "prompted", "--json", "-k", "3", *options)
     assert result.code == 0, result.err
     hits = json.loads(result.out)["hits"]
     return [hit["score"] for hit in sorted(hits, key=lambda hit: hit["row"])]
@@ -68,12 +68,12 @@ def test_of_texts(
 def test_an_index_remembers(
     run: Run, prompted: SentenceTransformer, options: list[str], document: str
 ) -> None:
-    assert run("index", "-i", "in.txt", "-o", "index", "--model", "m", *options).code == 0
+    assert run("index", "-i", "in.txt", "-o", "index", "--model", "prompted", *options).code == 0
     assert open_index("index").prompt == document
     for same in ([], ["--document-prompt", document]):
         found = scores(run, "-i", "index", "--query-prompt", "q ", *same)
         assert found == pytest.approx(expected(prompted, "q ", document), abs=1e-5)
-    other = run("search", "a", "-i", "index", "--model", "m", "--document-prompt", "other")
+    other = run("search", "a", "-i", "index", "--model", "prompted", "--document-prompt", "other")
     assert other.code == 2
     assert f"the prompt of the texts in index is {document!r}" in other.err
 
