@@ -19,7 +19,7 @@ QUERY = "my pet"
 
 @pytest.fixture
 def prompted(tmp_path: Path, model: SentenceTransformer) -> SentenceTransformer:
-    """Return a model with prompts of its own, saved as the folder prompted, beside texts in in.txt."""
+    """Return a model with prompts of its own: the folder "prompted", beside texts in in.txt."""
     model.save_pretrained(tmp_path / "prompted")
     file = tmp_path / "prompted" / "config_sentence_transformers.json"
     said = json.loads(file.read_text()) if file.exists() else {}
