@@ -131,7 +131,7 @@ def test_usage_errors(run: Run, argv: list[str], message: str) -> None:
             ["embed", "a", "-o", "folder.npy"],
             "folder.npy: is a folder, expected the name of a file",
         ),
-        (["convert", "none", "out"], "none: expected a model folder, found no folder there."),
+        (["convert", "./none", "out"], "none: expected a model folder, found no folder there."),
     ],
 )
 def test_failures(run: Run, tmp_path: Path, argv: list[str], message: str) -> None:
