@@ -185,14 +185,15 @@ def test_unreadable_files(cache: Path, snapshot: Path, monkeypatch: pytest.Monke
 def test_bundled_names(
     name: str, tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    (tmp_path / name).mkdir(parents=True)
-    monkeypatch.chdir(tmp_path)  # a folder of that name changes nothing
+    monkeypatch.chdir(tmp_path)
     location = locate_model(name)
     assert location.bundled
     assert location.folder == bundled_folder()
     for options in ({"source": "cache"}, {"revision": "main"}):
         with pytest.raises(MissingFileError, match="models--TaylorAI--bge-micro-v2"):
             locate_model(name, cache_folder=cache, **options)
+    (tmp_path / name).mkdir(parents=True)  # as `git clone` makes it: it wins
+    assert locate_model(name) == (Path(name), False)
 
 
 def test_folders_and_hub_names(
