@@ -166,17 +166,17 @@ class EngineThread(NativeThread):
         while jobs := self._next_jobs():
             with self._timer:
                 shares = self._take_turn(jobs)
+            self._finish([job for job in jobs if job.error])
             for share in shares:
                 with self._timer:
                     self._encode_share(share)
-                self._deliver_finished(jobs)
+                # Not all jobs: rows of a later share are taken already, but have no vectors yet.
+                self._finish([job for job, _ in share if job.error or not job.left])
 
-    def _deliver_finished(self, jobs: list[Job]) -> None:
-        with self._arrival:
-            finished = [job for job in self._waiting if job in jobs and (job.error or not job.left)]
-        if finished:
-            self._forget(finished)
-            call_in(finished[0].answer.get_loop(), _deliver, finished)
+    def _finish(self, jobs: list[Job]) -> None:
+        if jobs:
+            self._forget(jobs)
+            call_in(jobs[0].answer.get_loop(), _deliver, jobs)
 
     def _next_jobs(self) -> list[Job]:
         """Wait for work, and return all of it in the order of its turn; nothing means to end.
