@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from bge_micro.checkpoint import load_folder, locate_model
+from bge_micro.checkpoint.exports import loads_export
 from bge_micro.pipeline import Pipeline
 from bge_micro.runtime import choose_isa
 
@@ -46,14 +47,13 @@ class ModelSource(NamedTuple):
             file_name=self.file_name,
         )
         # No program rewrites the bundled copy, so it is safe to map.
-        if location.bundled:
-            checkpoint = load_folder(location.folder, mmap=True)
-        else:
-            from bge_micro.convert.onnx_folder import load_model_folder  # not for the bundled model
+        mmap = location.bundled or self.mmap
+        if not location.bundled and loads_export(location.folder, self.file_name):
+            from bge_micro.convert.onnx_folder import load_model_folder  # 50 ms that few need
 
-            checkpoint = load_model_folder(
-                location.folder, mmap=self.mmap, file_name=self.file_name
-            )
+            checkpoint = load_model_folder(location.folder, mmap=mmap, file_name=self.file_name)
+        else:
+            checkpoint = load_folder(location.folder, mmap=mmap)
         if self.verify:
             from bge_micro.checkpoint.integrity import verify  # most programs need none of it
 

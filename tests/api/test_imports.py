@@ -42,6 +42,12 @@ def test_no_network_module_is_imported() -> None:
     assert not loaded & set(LAZY)
 
 
+def test_a_folder_of_safetensors_loads_without_the_converters() -> None:
+    use = "from bge_micro import SentenceTransformer, checkpoint; "
+    loaded = modules_after(use + "SentenceTransformer(checkpoint.bundled_folder()).encode('a')")
+    assert not [name for name in loaded if name.startswith("bge_micro.convert")]
+
+
 def test_the_import_alone_is_clean_too() -> None:
     loaded = modules_after("import bge_micro; bge_micro.__version__")
     assert "bge_micro" in loaded

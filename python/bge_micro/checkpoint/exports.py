@@ -6,10 +6,23 @@ from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 
 from bge_micro.checkpoint.errors import CheckpointError, MissingFileError
+from bge_micro.checkpoint.weight_files import has_weights
 
 # Where sentence-transformers and optimum put exports, and the one that they take unless told.
 _SUBFOLDER = "onnx"
 _DEFAULT_NAME = "model.onnx"
+
+
+def loads_export(folder: Path, file_name: str | None) -> bool:
+    """Tell whether a model's weights are an export: one is named, or there are no safetensors."""
+    return takes_export(file_name, folder, folder / "0_Transformer")
+
+
+def takes_export(file_name: str | None, *transformers: Path) -> bool:
+    """Tell the same of the folders in which the encoder's files may be."""
+    return file_name is not None or (
+        any(map(exports_in, transformers)) and not any(map(has_weights, transformers))
+    )
 
 
 def find_export(transformer: Path, file_name: str | None) -> Path:

@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from bge_micro.checkpoint.errors import CheckpointError, MissingFileError
-from bge_micro.checkpoint.exports import exports_in, find_export
+from bge_micro.checkpoint.exports import find_export, takes_export
 from bge_micro.checkpoint.modules import read_modules
 from bge_micro.checkpoint.weight_files import (
     INDEX_NAME,
@@ -163,7 +163,7 @@ def _check_complete(repository: Path, snapshot: Path, file_name: str | None) -> 
     _check_file(transformer / "config.json")
     _check_any(transformer / "tokenizer.json", transformer / "vocab.txt")
     weights, index = transformer / WEIGHTS_NAME, transformer / INDEX_NAME
-    if file_name is not None or (exports_in(transformer) and not has_weights(transformer)):
+    if takes_export(file_name, transformer):
         _check_file(find_export(transformer, file_name))
     else:
         others = [path.name for path in transformer.glob("*.bin")]

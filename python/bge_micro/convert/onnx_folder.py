@@ -6,11 +6,10 @@ from pathlib import Path
 
 from bge_micro.checkpoint.config import EncoderConfig
 from bge_micro.checkpoint.errors import CheckpointError
-from bge_micro.checkpoint.exports import exports_in, find_export
+from bge_micro.checkpoint.exports import find_export, loads_export
 from bge_micro.checkpoint.file_content import FileContent
 from bge_micro.checkpoint.folder import Checkpoint, load_folder
 from bge_micro.checkpoint.tensors import Tensors
-from bge_micro.checkpoint.weight_files import has_weights
 from bge_micro.convert.onnx_model import OnnxModel
 from bge_micro.convert.onnx_reader import read_onnx
 
@@ -46,10 +45,9 @@ def load_model_folder(
         return export.tensors, export.files
 
     folder = Path(path)
-    use_export = file_name is not None or (folder.is_dir() and not _has_safetensors(folder))
-    checkpoint = load_folder(folder, mmap=mmap, read_weights=read_export if use_export else None)
-    if not exports:
-        return checkpoint
+    if not loads_export(folder, file_name):
+        return load_folder(folder, mmap=mmap)
+    checkpoint = load_folder(folder, mmap=mmap, read_weights=read_export)
     said = (folder / "modules.json").exists()
     try:
         pooled = exports[0].outputs.choose(
@@ -58,12 +56,6 @@ def load_model_folder(
     except ValueError as error:
         raise CheckpointError(f"{folder / 'modules.json'}: {error}") from None
     return checkpoint._replace(pooling=pooled.pooling, normalize=pooled.normalize)
-
-
-def _has_safetensors(folder: Path) -> bool:
-    """Tell whether there are safetensors, or no exports to take instead."""
-    places = (folder, folder / "0_Transformer")
-    return any(has_weights(place) for place in places) or not any(map(exports_in, places))
 
 
 def _check_config(export: OnnxModel, config: EncoderConfig, transformer: Path) -> None:
