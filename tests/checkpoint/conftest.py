@@ -15,6 +15,7 @@ import pytest
 import st_reference
 from safetensors.numpy import save_file
 
+from api import tiny_model
 from bge_micro.checkpoint import EncoderConfig
 from bge_micro.checkpoint.tensors import all_linears
 from bge_micro.quantize import quantize_checkpoint
@@ -34,6 +35,14 @@ TINY = EncoderConfig(
     token_types=2,
     layer_norm_eps=1e-12,
 )
+
+
+@pytest.fixture
+def vocab_path(tmp_path: Path) -> Path:
+    """Return a vocab.txt for the tests' ONNX files, which hold `api.tiny_model`'s tensors."""
+    path = tmp_path / "vocab.txt"
+    path.write_text("\n".join(tiny_model.VOCAB) + "\n", encoding="utf-8")
+    return path
 
 
 @pytest.fixture

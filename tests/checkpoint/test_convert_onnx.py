@@ -42,13 +42,6 @@ def export(tmp_path_factory: pytest.TempPathFactory, tensors: Tensors) -> Path:
     return path
 
 
-@pytest.fixture
-def vocab_path(tmp_path: Path) -> Path:
-    path = tmp_path / "vocab.txt"
-    path.write_text("\n".join(VOCAB) + "\n", encoding="utf-8")
-    return path
-
-
 @pytest.fixture(scope="module")
 def runtime() -> Any:
     return pytest.importorskip(

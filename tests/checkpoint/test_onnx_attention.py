@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from api.tiny_model import CONFIG, VOCAB, tiny_tensors
+from api.tiny_model import CONFIG, tiny_tensors
 from bge_micro import SentenceTransformer
 from bge_micro.checkpoint import CheckpointError
 from bge_micro.convert import convert_onnx
@@ -149,13 +149,6 @@ SCALES: dict[str, Callable[[Editor, Any], bool]] = {
 @pytest.fixture
 def edit(tmp_path: Path) -> Editor:
     return Editor(tmp_path / "model.onnx")
-
-
-@pytest.fixture
-def vocab_path(tmp_path: Path) -> Path:
-    path = tmp_path / "vocab.txt"
-    path.write_text("\n".join(VOCAB) + "\n", encoding="utf-8")
-    return path
 
 
 def assert_onnx_runtime_agrees(path: Path, vocab: Path, out: Path, least: float) -> None:

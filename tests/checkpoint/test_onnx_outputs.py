@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from api.tiny_model import CONFIG, VOCAB, tiny_tensors
+from api.tiny_model import CONFIG, tiny_tensors
 from bge_micro import SentenceTransformer
 from bge_micro.checkpoint import CheckpointError, load_folder
 from bge_micro.choices import POOLINGS
@@ -64,13 +64,6 @@ class Tail:
 @pytest.fixture
 def tail(tmp_path: Path) -> Tail:
     return Tail(tmp_path / "model.onnx")
-
-
-@pytest.fixture
-def vocab_path(tmp_path: Path) -> Path:
-    path = tmp_path / "vocab.txt"
-    path.write_text("\n".join(VOCAB) + "\n", encoding="utf-8")
-    return path
 
 
 def torch_mean(add: Tail) -> str:
