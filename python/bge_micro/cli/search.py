@@ -183,9 +183,8 @@ def _encode_corpus(model: SentenceTransformer, arguments: argparse.Namespace) ->
     texts: list[str] = []
     numbers: list[dict[str, int] | None] = []
     options = index_options(None, "float32")
-    prompt = _document_prompt(model, arguments)
-    if prompt is None:
-        prompt = model.document_prompt
+    text, name = arguments.document_prompt, arguments.document_prompt_name
+    prompt = prompt_of(model, text, name, model.document_prompt)
     blocks = [model.encode([], **options)]
     with open_text_file(arguments.input, arguments) as rows:
         for block, vectors in encode_blocks(model, rows, arguments, prompt=prompt, **options):
