@@ -3,10 +3,10 @@
     python scripts/mutate.py [--only TEXT] [--survivors | --resume] [--list]
 
 Works on a copy of the sources in build/mutation, and compiles only what a change touches; of the
-kernels, only plain C++ and the best instruction set of this CPU. Results are added to
-build/mutation/report.json. --survivors runs the mutants that survived in it, --resume those that
-are not in it yet, --only those whose file or edit contains a text. The exit code is 1 if a mutant
-survives.
+kernels, only plain C++ and the best instruction set of this CPU. Mutants of an instruction set that
+this CPU lacks are named and left out. Results are added to build/mutation/report.json. --survivors
+runs the mutants that survived in it, --resume those that are not in it yet, --only those whose file
+or edit contains a text. The exit code is 1 if a mutant survives.
 
 Needs cmake, ninja, pybind11 and the tests' packages.
 """
@@ -48,6 +48,7 @@ TESTS: dict[str, list[str]] = {
     "cpp/kernels/linear.h": ["tests/core/test_linear_int8.py", "tests/core/test_linear_float32.py"],
     "cpp/kernels/attention": ["tests/core/test_attention.py"],
     "cpp/kernels/pool.h": ["tests/core/test_pool.py"],
+    "cpp/kernels/packed.h": ["tests/core/test_linear_int8.py", "tests/core/test_linear_float32.py"],
     "cpp/kernels/soft_fma.h": ["tests/core/test_soft_fma.py"],
     "cpp/isa/": ["tests/core"],
     "cpp/model/pack": ["tests/core/test_linear_int8.py", "tests/core/test_model_errors.py"],
@@ -139,9 +140,12 @@ def module() -> Path:
     return next(BUILD.glob("_core.*.so"))
 
 
-def best_isa() -> str:
-    """Return the instruction set that runs on this CPU."""
-    return from_site("from bge_micro import SentenceTransformer as S; print(S().isa)")
+def usable_isas() -> list[str]:
+    """Return the instruction sets that run on this CPU, best first."""
+    return from_site(
+        "from bge_micro import _core\n"
+        "print(*(name for name, usable in _core.instruction_sets() if usable))"
+    ).split()
 
 
 def from_site(code: str) -> str:
@@ -272,7 +276,12 @@ def main() -> int:
         print("\n".join(map(key, chosen)))
         return 0
     prepare(chosen)
-    best = best_isa()
+    usable = usable_isas()
+    best = usable[0]
+    for mutant in chosen:
+        if mutant.isa not in ("", *usable):
+            print(f"needs {mutant.isa}: {key(mutant)}", flush=True)
+    chosen = [mutant for mutant in chosen if mutant.isa in ("", *usable)]
     sound: set[str] = set()  # tests that pass without any mutant
     for mutant in chosen:
         killer = report[key(mutant)] = examine(mutant, best)
