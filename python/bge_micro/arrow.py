@@ -13,7 +13,7 @@ def import_pyarrow() -> Any:
         import pyarrow
     except ImportError as error:
         raise ImportError(
-            "Arrow and Parquet need pyarrow: pip install 'bge-micro[arrow]'"
+            "Arrow and Parquet need pyarrow: pip install 'bge-micro[arrow]'", name=error.name
         ) from error
     return pyarrow
 

@@ -77,6 +77,8 @@ def tensor_maker() -> Callable[[NDArray[Any]], Any]:
         import torch  # type: ignore[import-not-found, unused-ignore]
     except ImportError as error:
         raise ImportError(
-            "convert_to_tensor=True needs torch (pip install torch); without it, take NumPy arrays."
+            "convert_to_tensor=True needs torch (pip install torch); without it, take NumPy "
+            "arrays.",
+            name=error.name,
         ) from error
     return torch.from_numpy  # type: ignore[no-any-return, unused-ignore]

@@ -47,7 +47,7 @@ def progress_bar(show: bool | None, total: int) -> Iterator[Callable[[int], obje
         from tqdm.auto import tqdm  # type: ignore[import-untyped, unused-ignore]
     except ImportError as error:
         raise ImportError(
-            "show_progress_bar=True needs tqdm: pip install 'bge-micro[progress]'"
+            "show_progress_bar=True needs tqdm: pip install 'bge-micro[progress]'", name=error.name
         ) from error
     with tqdm(total=total, desc="Texts", unit="text") as bar:
         yield bar.update

@@ -10,6 +10,7 @@ import pytest
 
 from bge_micro import SentenceTransformer
 from bge_micro.cli import texts as texts_module
+from bge_micro.cli.fields import FoundRow
 
 from .conftest import Run
 
@@ -174,9 +175,9 @@ def test_prompt_counts_as_text(run: Run, model: SentenceTransformer) -> None:
 def test_blocks_end_early_where_texts_are_huge(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(texts_module, "_MOST_CHARACTERS", 10)
     sizes = [4, 4, 4, 30, 1, 1, 1]
-    rows = ((place, "x" * size, None) for place, size in enumerate(sizes, 1))
+    rows = (FoundRow(place, "x" * size) for place, size in enumerate(sizes, 1))
     given = texts_module.TextInput(rows, "x", "line", "strict")
     blocks = [[row.place for row in block] for block in given.blocks(2)]
     assert blocks == [[1, 2], [3, 4], [5, 6], [7]]
-    again = texts_module.TextInput([(1, "x" * 10, None), (2, "", None)], "x", "line", "strict")
+    again = texts_module.TextInput([FoundRow(1, "x" * 10), FoundRow(2, "")], "x", "line", "strict")
     assert [[row.place for row in block] for block in again.blocks(2)] == [[1], [2]]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import numpy as np
 import pytest
 
 from bge_micro import SentenceTransformer
+from bge_micro.cli import csv_records
 
 from .conftest import Result, Run
 
@@ -63,7 +65,8 @@ def test_huge_field(run: Run, tmp_path: Path) -> None:
         (b"a,b\n1,2\n", "x.csv: the header has no 'text' (it holds 'a', 'b'); name the texts'"),
         (b"a,text\n1,2\n3\n", "x.csv: row 2 has 1 fields, and 'text' is number 2"),
         (b"text\ngood\nb\xe4d\n", "x.csv: row 2 is not UTF-8: b'b\\xe4d'"),
-        (b'text\n"open\n', "x.csv: line 2: unexpected end of data."),
+        (b'text\n"open\n', "x.csv: row 1 (line 2) has a quotation mark that does not fit ("),
+        (b'"text\n', "x.csv: the header (line 1) has a quotation mark that does not fit (unexp"),
     ],
 )
 def test_bad_csv(run: Run, tmp_path: Path, data: bytes, message: str) -> None:
@@ -127,3 +130,61 @@ def test_similarity_of_a_column(run: Run, tmp_path: Path) -> None:
     (tmp_path / "x.csv").write_text("text\na\nb\n")
     matrix = run("similarity", "-i", "x.csv").out
     assert [len(line.split("\t")) for line in io.StringIO(matrix)] == [2, 2]
+
+
+# A file, the texts of its good rows by number, and what is said of the first bad one.
+STRAY_QUOTES = [
+    ('"never closed\nb\nc\n', {1: "b", 2: "c"}, "row 1 (line 2)"),
+    ('a\n"closed" late\nc\n', {0: "a", 2: "c"}, "row 2 (line 3)"),
+    ('a\n"first\nb\n"second\nd\n', {0: "a", 2: "b", 4: "d"}, "row 2 (line 3)"),
+    ('"fine\nquote"\n"bad\nc\n', {0: "fine\nquote", 2: "c"}, "row 2 (line 4)"),
+    ('a\nb\n"at the end', {0: "a", 1: "b"}, "row 3 (line 4)"),
+    ('a 27" screen\n"27" screen\nc', {0: 'a 27" screen', 2: "c"}, "row 2 (line 3)"),
+]
+
+
+@pytest.mark.parametrize("ending", ["csv", "tsv"])
+@pytest.mark.parametrize(("data", "good", "named"), STRAY_QUOTES)
+def test_a_quote_that_does_not_fit_spoils_its_row_only(
+    run: Run,
+    tmp_path: Path,
+    model: SentenceTransformer,
+    data: str,
+    good: dict[int, str],
+    named: str,
+    ending: str,
+) -> None:
+    name = f"x.{ending}"
+    (tmp_path / name).write_text("text\n" + data)
+    result = run("embed", "-i", name)
+    assert result.code == 1
+    assert f"{name}: {named} has a quotation mark that does not fit" in result.err
+    found = embedded(run("embed", "-i", name, "--errors", "skip"))
+    vectors = model.encode([*good.values()])
+    assert found == [(row, vector.tobytes()) for row, vector in zip(good, vectors, strict=True)]
+    replaced = embedded(run("embed", "-i", name, "--errors", "replace"))
+    assert len(replaced) == max(*good, int(named.split()[1]) - 1) + 1
+
+
+def test_a_quote_that_is_closed_rows_later(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "x.tsv").write_text('id\ttext\n1\t"open\n2\tb\n3\tc 27"\tmore\n4\td\n')
+    result = run("embed", "-i", "x.tsv", "--with-text", "--errors", "skip")
+    rows = [json.loads(line) for line in result.out.splitlines()]
+    assert [row["text"] for row in rows] == ["b", 'c 27"', "d"]
+
+
+def test_a_record_without_an_end_is_not_read_into_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(csv_records, "_MOST_CHARACTERS", 1000)
+    read = []
+
+    def lines() -> Iterator[str]:
+        yield "text\n"
+        yield '"open\n'
+        for number in range(100_000):
+            read.append(number)
+            yield "x" * 99 + "\n"
+
+    found = csv_records.records(lines(), ",")  # type: ignore[arg-type]
+    assert next(found).fields == ["text"]
+    assert "no end after 1000 characters" in str(next(found).fault)
+    assert len(read) < 20

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.metadata
+import re
 from pathlib import Path
 
 import numpy as np
@@ -47,6 +48,24 @@ def test_what_may_have_been_meant(run: Run, argv: list[str], message: str) -> No
     result = run(*argv)
     assert (result.code, result.out) == (2, "")
     assert message in result.err
+
+
+@pytest.mark.parametrize(
+    "command", [*COMMANDS, "index", "search", "serve", "bench", "export", "completion"]
+)
+def test_a_mistyped_option_of_any_command_is_recognised(
+    run: Run, command: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit, match=r"^0$"):
+        main([command, "--help"])
+    options = set(re.findall(r"--[a-z-]{4,}", capsys.readouterr().out)) - {"--help", "--version"}
+    for option in options:
+        wrong = option[:4] + option[5:]
+        if wrong not in options:
+            needed = ("-o", "x") if command == "index" else ()
+            result = run(command, "bash", "x", *needed, wrong)
+            assert result.code == 2
+            assert f"did you mean {option}?" in result.err
 
 
 @pytest.mark.parametrize("command", COMMANDS)
@@ -126,7 +145,7 @@ def test_usage_errors(run: Run, argv: list[str], message: str) -> None:
             "default_prompt_name is 'colour'; prompts of this model: 'query', 'document'.",
         ),
         (["embed", "a", "--threads", "100000"], "threads is 100000, expected 1 to 1024."),
-        (["embed", "a", "-o", "no/x.npy"], "no/x.npy: the folder "),
+        (["embed", "a", "-o", "file/x.npy"], "file/x.npy: /"),
         (
             ["embed", "a", "-o", "folder.npy"],
             "folder.npy: is a folder, expected the name of a file",
@@ -136,6 +155,7 @@ def test_usage_errors(run: Run, argv: list[str], message: str) -> None:
 )
 def test_failures(run: Run, tmp_path: Path, argv: list[str], message: str) -> None:
     (tmp_path / "folder.npy").mkdir()
+    (tmp_path / "file").touch()
     result = run(*argv)
     assert (result.code, result.out) == (1, "")
     assert result.err.startswith(f"bge-micro: error: {message}")

@@ -162,8 +162,14 @@ def test_what_cannot_be_replaced(tmp_path: Path, make: Callable[[Path], None]) -
     make(tmp_path / "v")
     with pytest.raises(ValueError, match=r"expected the name of a file to write"):
         write(tmp_path / "v")
-    with pytest.raises(ValueError, match=r"the folder .*none does not exist"):
-        write(tmp_path / "none/v")
+
+
+def test_folders_above_are_made(tmp_path: Path) -> None:
+    write(tmp_path / "some/new/v")
+    assert (tmp_path / "some/new/v").read_bytes() == NEW
+    (tmp_path / "file").touch()
+    with pytest.raises(OSError, match=r"file is a file, expected a folder: .*file/below/v"):
+        write(tmp_path / "file/below/v")
 
 
 @pytest.mark.parametrize("name", ["x" * 255, "ü" * 127, "a b'c\\d[e]*"])
@@ -267,8 +273,8 @@ def test_the_file_is_on_the_disk_before_its_name_and_the_name_then(
         (folder / "sub/a").write_bytes(NEW)
         (folder / "b").write_bytes(NEW)
     partial = "sync .out.0000000000000000.partial"
-    after = ["rename", "sync new", f"sync {tmp_path.name}"]
-    assert done == ["sync a", "sync sub", "sync b", partial, *after]
+    files = ["sync a", "sync sub", "sync b"]
+    assert done == [f"sync {tmp_path.name}", *files, partial, "rename", "sync new"]
 
 
 @pytest.mark.parametrize("limit", [0, 1, 4096])

@@ -36,6 +36,27 @@ def create_file(partial: Path, target: Path, *, shown: str | Path) -> IO[bytes]:
     return io.BufferedRandom(file)
 
 
+def make_folder_of(target: Path, *, shown: str | Path) -> None:
+    """Make the folders above a file or folder, if they are missing.
+
+    Args:
+        target: The file or folder that is to be made in them.
+        shown: What errors call it.
+
+    Raises:
+        NotADirectoryError: There is a file where a folder belongs.
+        OSError: They cannot be made.
+    """
+    made = [folder for folder in target.parents if not folder.exists()]
+    top = target.parents[len(made)]
+    if not top.is_dir():
+        raise NotADirectoryError(errno.ENOTDIR, f"{top} is a file, expected a folder", str(shown))
+    with naming(shown):
+        target.parent.mkdir(parents=True, exist_ok=True)
+    for folder in made:
+        sync_folder(folder.parent)
+
+
 def open_own(path: Path, *, shown: str | Path) -> IO[bytes]:
     """Open an existing file that we own, to read and write it.
 

@@ -24,16 +24,13 @@ def target_of(path: str | Path) -> Path:
     """Return the file to make or replace; links are followed.
 
     Raises:
-        ValueError: It is a folder, pipe or device, which cannot be replaced, or its folder does not
-            exist.
+        ValueError: It is a folder, pipe or device, which cannot be replaced.
         PermissionError: It is a link that another user put into a shared folder.
     """
     target = followed(path)
     if target.exists() and not target.is_file():
         found = "a folder" if target.is_dir() else "a pipe or device"
         raise ValueError(f"{path}: is {found}, expected the name of a file to write.")
-    if not target.parent.is_dir():
-        raise ValueError(f"{path}: the folder {target.parent} does not exist.")
     return target
 
 

@@ -15,6 +15,7 @@ from typing import IO
 from bge_micro.atomic.files import (
     copy_access,
     create_file,
+    make_folder_of,
     publish_file,
     sync_folder,
 )
@@ -40,13 +41,15 @@ def atomic_file(path: str | Path) -> Iterator[IO[bytes]]:
     `path`.
 
     Args:
-        path: The file to make or replace; a symbolic link means the file that it points to.
+        path: The file to make or replace, with the folders above it; a symbolic link means the
+            file that it points to.
 
     Raises:
-        ValueError: `path` is a folder, pipe or device, or its folder does not exist.
+        ValueError: `path` is a folder, pipe or device.
         OSError: It cannot be written.
     """
     target = target_of(path)
+    make_folder_of(target, shown=path)
     _remove_leftovers(target)
     partial = partial_path(target)
     file = create_file(partial, target, shown=path)
@@ -77,9 +80,8 @@ def atomic_folder(path: str | Path) -> Iterator[Path]:
     if target.exists() and (not target.is_dir() or any(target.iterdir())):
         raise FileExistsError(f"{path}: exists and is not an empty folder; remove it first.")
     partial = partial_path(target)
-    made = [folder for folder in target.parents if not folder.exists()]
+    make_folder_of(target, shown=path)
     with _naming_in(path, partial):
-        target.parent.mkdir(parents=True, exist_ok=True)
         _remove_leftovers(target)
         partial.mkdir()
         try:
@@ -87,8 +89,7 @@ def atomic_folder(path: str | Path) -> Iterator[Path]:
                 yield partial
                 _sync_all(partial)
                 _rename_folder(partial, target, path)
-            for new in (target, *made):
-                sync_folder(new.parent)
+            sync_folder(target.parent)
         finally:
             shutil.rmtree(partial, ignore_errors=True)
 

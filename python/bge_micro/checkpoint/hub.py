@@ -100,7 +100,8 @@ def resolve_snapshot(
             return cached()
         except MissingFileError as missing:
             raise ImportError(
-                f"{missing} Or let bge-micro fetch it: pip install 'bge-micro[hub]'."
+                f"{missing} Or let bge-micro fetch it: pip install 'bge-micro[hub]'.",
+                name=error.name,
             ) from error
     try:
         return cached()

@@ -13,10 +13,11 @@ from dataclasses import asdict, dataclass
 from typing import IO, TYPE_CHECKING, Any
 
 from bge_micro.cli.encoding import encode_blocks, load_model, show_progress
+from bge_micro.cli.fields import FoundRow, no_such_name
+from bge_micro.cli.lines import count_lines, json_type, text_rows
 from bge_micro.cli.parser import UsageError, add_model_options
 from bge_micro.cli.similarity import shown
-from bge_micro.cli.tables import FoundRow
-from bge_micro.cli.texts import TextInput, count_lines, describe_missing, json_type, line_rows
+from bge_micro.cli.texts import TextInput
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -160,7 +161,7 @@ class _Reader:
 
     def rows(self) -> Iterator[FoundRow]:
         """Yield number and text of each line that is not empty; ValueError for a bad one."""
-        for place, line, fault in line_rows(self._file, False, ""):
+        for place, line, fault, _ in text_rows(self._file):
             if not line.strip():
                 continue
             try:
@@ -170,7 +171,7 @@ class _Reader:
             except ValueError as error:
                 raise ValueError(f"{self.name}: line {place} {error}.") from error
             self._vectors.append(vector)
-            yield place, text, None
+            yield FoundRow(place, text)
 
     def take_vectors(self) -> NDArray[Any]:
         """Return the unit vectors (rows, dimensions) of the texts read since the last call."""
@@ -189,7 +190,7 @@ class _Reader:
             raise ValueError(f"holds {json_type(value)}, expected {self.expected}")
         for field, option in ((self._text_field, "field"), (self._vector_field, "vector-field")):
             if field not in value:
-                raise ValueError(f"{describe_missing(field, value)}; name its key by --{option}")
+                raise ValueError(f"{no_such_name(field, [*value])}; name its key by --{option}")
         text = value[self._text_field]
         if not isinstance(text, str):
             raise ValueError(f"holds {json_type(text)} as {self._text_field!r}, expected a string")

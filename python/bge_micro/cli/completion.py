@@ -31,7 +31,9 @@ def run(arguments: argparse.Namespace) -> int:
     try:
         import shtab
     except ImportError as error:
-        raise ImportError("completion needs shtab: pip install 'bge-micro[completion]'") from error
+        raise ImportError(
+            "completion needs shtab: pip install 'bge-micro[completion]'", name=error.name
+        ) from error
     for action in _actions(arguments.whole):
         if action.metavar in _PATHS:
             action.complete = getattr(shtab, _PATHS[action.metavar])  # type: ignore[attr-defined]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Callable
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,6 +24,11 @@ if TYPE_CHECKING:
 
 _ENDINGS = {f".{name}": name for name in FILE_FORMATS} | {".ndjson": "jsonl"}
 _WITH_TEXT = ("jsonl", "parquet")
+_KEEP = ("jsonl", "parquet", "npz")
+_HOLD_NUMBERS = ("jsonl", "parquet", "npz", "safetensors")
+
+# Rows named in a message.
+_NAMED = 10
 
 
 def add_command(commands: argparse._SubParsersAction[Any]) -> None:
@@ -53,6 +59,12 @@ def add_command(commands: argparse._SubParsersAction[Any]) -> None:
     group.add_argument(
         "--with-text", action="store_true", help="write the texts too (JSONL and Parquet)"
     )
+    group.add_argument(
+        "--keep",
+        metavar="NAMES",
+        help="carry these keys or columns of the input along, as id,title, or all of them, as all "
+        "(JSONL, Parquet and npz)",
+    )
     group.add_argument("--normalize", action="store_true", help="bring vectors to unit length")
     group.add_argument(
         "--truncate-dim", type=positive, metavar="N", help="cut vectors to N dimensions"
@@ -75,20 +87,21 @@ def run(arguments: argparse.Namespace) -> int:
             "truncate_dim": arguments.truncate_dim,
             "precision": arguments.precision,
         }
-        output = _make_output(to_format, model, options, arguments.with_text)
+        output = _make_output(to_format, model, options, texts, arguments)
         to_terminal = arguments.output is None and sys.stdout.isatty()
         with show_progress(texts, to_terminal=to_terminal) as advance:
             if arguments.output is None:
                 for rows, vectors in encode_blocks(model, texts, arguments, **options):
-                    output.append(sys.stdout.buffer, _block(rows, vectors))
+                    output.append(sys.stdout.buffer, _block(output, rows, vectors))
                     advance(len(rows))
             else:
-                _write_file(arguments, output, texts, model, options, advance)
+                _write_file(arguments, to_format, output, texts, model, options, advance)
     return 0
 
 
 def _write_file(
     arguments: argparse.Namespace,
+    to_format: str,
     output: VectorFormat,
     texts: TextInput,
     model: SentenceTransformer,
@@ -102,6 +115,7 @@ def _write_file(
         "space_id": output.layout.space_id,
         "prompt": model.prompts.get(model.default_prompt_name or ""),
         "with_text": arguments.with_text,
+        "keep": arguments.keep,
         "errors": arguments.errors,
         "skip_blank": arguments.skip_blank,
         "batch_size": arguments.batch_size,
@@ -110,7 +124,8 @@ def _write_file(
         blocks = texts.blocks(arguments.batch_size)
         truncated = Truncated(partial.done.truncated)
         if partial.done.rows:
-            partial.skip_done(blocks)
+            none = model.encode([], **options)
+            partial.skip_done(blocks, lambda rows: output.remember(_block(output, rows, none)))
             advance(partial.done.rows)
         else:
             output.begin(partial.file)
@@ -118,11 +133,26 @@ def _write_file(
             model, texts, arguments, blocks=blocks, truncated=truncated, **options
         )
         for rows, vectors in encoded:
-            output.append(partial.file, _block(rows, vectors))
+            block = _block(output, rows, vectors)
+            output.remember(block)
+            output.append(partial.file, block)
             partial.note(rows, truncated.count)
             advance(len(rows))
         output.finish(partial.file, partial.done.rows)
         partial.publish(output.assemble if output.assembled else None)
+    if to_format not in _HOLD_NUMBERS:
+        _tell_of_missing_rows(arguments.output, output)
+
+
+def _tell_of_missing_rows(path: str, output: VectorFormat) -> None:
+    missing = list(islice(output.numbers.missing(), _NAMED + 1))
+    if missing:
+        named = ", ".join(map(str, missing[:_NAMED])) + (", ..." if missing[_NAMED:] else "")
+        warn(
+            f"{path}: rows {named} of the input were left out (numbers from 0), and .npy cannot "
+            "say so: the vectors behind them moved up; .npz, .safetensors, .parquet and .jsonl "
+            "hold the numbers of their rows."
+        )
 
 
 def _output_format(arguments: argparse.Namespace) -> str:
@@ -141,20 +171,44 @@ def _output_format(arguments: argparse.Namespace) -> str:
         )
     if arguments.with_text and to_format not in _WITH_TEXT:
         raise UsageError(f"--with-text applies to JSONL and Parquet only, not to {to_format}")
+    if arguments.keep is not None and to_format not in _KEEP:
+        raise UsageError(f"--keep applies to JSONL, Parquet and npz only, not to {to_format}")
     return str(to_format)
 
 
 def _make_output(
-    to_format: str, model: SentenceTransformer, options: dict[str, Any], with_text: bool
+    to_format: str,
+    model: SentenceTransformer,
+    options: dict[str, Any],
+    texts: TextInput,
+    arguments: argparse.Namespace,
 ) -> VectorFormat:
     from bge_micro.vector_files import FORMATS, Layout
 
     none = model.encode([], **options)
-    layout = Layout(none.dtype, none.shape[1], model.space_id_of(**options), with_text)
+    layout = Layout(
+        none.dtype,
+        none.shape[1],
+        model.space_id_of(**options),
+        arguments.with_text,
+        with_rows=arguments.errors == "skip" or arguments.skip_blank,
+        keep=arguments.keep is not None,
+        kept_types=texts.kept_types,
+    )
     return FORMATS[to_format](layout)
 
 
-def _block(rows: list[Row], vectors: NDArray[Any]) -> Block:
+def _block(output: VectorFormat, rows: list[Row], vectors: NDArray[Any]) -> Block:
     from bge_micro.vector_files import Block
 
-    return Block([row.index for row in rows], [row.text for row in rows], vectors)
+    own = set(output.own_names)
+    if not output.layout.with_text:
+        own.discard("text")
+    for row in rows:
+        if taken := own & row.kept.keys():
+            raise ValueError(
+                f"--keep: the output has its own {min(taken)!r}, so the input's cannot be kept; "
+                "name the others"
+            )
+    numbers, texts = [row.index for row in rows], [row.text for row in rows]
+    return Block(numbers, texts, vectors, [row.kept for row in rows])

@@ -27,7 +27,9 @@ def check_plot(path: str) -> None:
     try:
         from matplotlib.figure import Figure
     except ImportError as error:
-        raise ImportError("--plot needs matplotlib: pip install 'bge-micro[plot]'") from error
+        raise ImportError(
+            "--plot needs matplotlib: pip install 'bge-micro[plot]'", name=error.name
+        ) from error
     kinds = Figure().canvas.get_supported_filetypes()
     if _kind(path) not in kinds:
         raise ValueError(f"{path}: expected a file ending in one of {', '.join(sorted(kinds))}.")

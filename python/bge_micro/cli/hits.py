@@ -14,6 +14,7 @@ from bge_micro.json_text import json_line
 if TYPE_CHECKING:
     from bge_micro.cli.texts import Row
     from bge_micro.search import TopK
+    from bge_micro.vector_files import SavedVectors
 
 # Lines of a note's passage in a list.
 _PASSAGE_LINES = 3
@@ -29,6 +30,12 @@ class Labels:
     texts: Sequence[str] | None = None
     ids: Sequence[str | None] | None = None
     metadata: Sequence[Any] | None = None
+
+    @classmethod
+    def of_vectors(cls, saved: SavedVectors) -> Labels:
+        """Return what a file of vectors knows."""
+        numbers = None if saved.numbers is None else [{"row": n} for n in saved.numbers.tolist()]
+        return cls(saved.texts, metadata=numbers)
 
 
 @dataclass(frozen=True)

@@ -29,6 +29,7 @@ from bge_micro.atomic import (
     create_file,
     find_own,
     lock,
+    make_folder_of,
     open_own,
     partial_path,
     publish_file,
@@ -69,13 +70,14 @@ class PartialFile:
     """
 
     def __init__(self, path: str | Path, identity: dict[str, Any]) -> None:
-        """Take the file to make and what tells one kind of work from another.
+        """Take the file to make and what tells one kind of work from another; make its folder.
 
         Raises:
-            ValueError, PermissionError: As `atomic.target_of`.
+            ValueError, OSError: As `atomic.target_of` and `atomic.make_folder_of`.
         """
         self._shown = path
         self._target = target_of(path)
+        make_folder_of(self._target, shown=path)
         self._identity = identity
         self._partial = partial_path(self._target, _UNFINISHED)
         self.done = Done()
@@ -155,8 +157,14 @@ class PartialFile:
                     "leave --resume away to begin anew."
                 )
 
-    def skip_done(self, blocks: Iterator[list[Row]]) -> None:
+    def skip_done(
+        self, blocks: Iterator[list[Row]], done: Callable[[list[Row]], object] = len
+    ) -> None:
         """Read the rows that are done, and check that they are the same as in the earlier run.
+
+        Args:
+            blocks: All rows of the input.
+            done: Is called with each block.
 
         Raises:
             ValueError: They are not.
@@ -166,6 +174,7 @@ class PartialFile:
             block = next(blocks, None)
             if block is None:
                 break
+            done(block)
             digest, rows = _chained(digest, block), rows + len(block)
         if (digest, rows) != (self.done.digest, self.done.rows):
             raise ValueError(
@@ -276,6 +285,8 @@ def _chained(digest: str, block: Sequence[Row]) -> str:
         text = row.text.encode("utf-8", "surrogatepass")
         chain.update(b"%d %d " % (row.index, len(text)))
         chain.update(text)
+        if row.kept:
+            chain.update(repr(row.kept).encode("utf-8", "surrogatepass"))
     return chain.hexdigest()
 
 

@@ -161,7 +161,7 @@ def _open_vectors(model: SentenceTransformer, path: Path, arguments: argparse.Na
     saved = read_vectors(path)
     options = options_of(saved.space_id)
     check_space(path, saved.space_id, model.space_id_of(**options))
-    return Labels(saved.texts), saved.vectors, options
+    return Labels.of_vectors(saved), saved.vectors, options
 
 
 def _holds_vectors(path: Path) -> bool:

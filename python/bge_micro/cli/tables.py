@@ -1,59 +1,77 @@
-"""Texts from a column of CSV, TSV or Parquet."""
+"""Texts from a column of CSV, TSV or Parquet, with other columns that are carried along."""
 
 from __future__ import annotations
 
-import csv
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import IO, Any
 
-# (place, text, what is wrong with it, None for nothing), as `texts.TextInput` takes them.
-FoundRow = tuple[int, str, "str | None"]
+from bge_micro.cli.csv_records import Record, records
+from bge_micro.cli.fields import Fields, FoundRow, no_such_name
 
 DELIMITERS = {"csv": ",", "tsv": "\t"}
-
-# Python's limit of 131,072 characters per field is only a precaution.
-_FIELD_LIMIT = 2**31 - 1
 
 # Rows of Parquet that are decoded together.
 _PARQUET_ROWS = 1024
 
 
-def csv_rows(file: IO[str], name: str, delimiter: str, field: str) -> Iterator[FoundRow]:
+def csv_rows(file: IO[str], name: str, delimiter: str, fields: Fields) -> Iterator[FoundRow]:
     """Yield the rows of one column, records counted from 1 after the header.
 
     Args:
         file: Opened with newline="", encoding="utf-8-sig" and errors="surrogateescape".
         name: What people call the file.
         delimiter: The character between fields.
-        field: The column's name in the header.
+        fields: Names in the header.
 
     Raises:
-        ValueError: There is no such column, or a record cannot be parsed.
+        ValueError: There is no such column, or the header cannot be parsed.
     """
-    csv.field_size_limit(_FIELD_LIMIT)
-    reader = csv.reader(file, delimiter=delimiter, strict=True)
-    try:
-        column = _find_column(next(reader, []), name, field)
-        for place, record in enumerate(filter(None, reader), 1):
-            if column >= len(record):
-                yield place, "", f"has {len(record)} fields, and {field!r} is number {column + 1}"
-            else:
-                yield place, *_checked(record[column])
-    except csv.Error as error:
-        raise ValueError(f"{name}: line {reader.line_num}: {error}.") from error
+    found = records(file, delimiter)
+    header = next(found, None)
+    if header is not None and header.fault is not None:
+        raise ValueError(f"{name}: the header {header.fault}.")
+    names = header.fields if header else []
+    text_column, kept_columns = _find_columns(names, name, fields)
+    for place, record in enumerate(found, 1):
+        yield _csv_row(place, record, names, text_column, kept_columns)
 
 
-def _find_column(header: list[str], name: str, field: str) -> int:
-    if field in header:
-        return header.index(field)
-    held = ", ".join(map(repr, header[:10])) or "nothing"
-    raise ValueError(
-        f"{name}: the header has no {field!r} (it holds {held}); name the texts' column by --field."
-    )
+def _csv_row(
+    place: int, record: Record, header: list[str], text_column: int, kept_columns: dict[str, int]
+) -> FoundRow:
+    values = record.fields
+    faults = [record.fault] if record.fault else []
+
+    def cell(column: int) -> str | None:
+        if column < len(values):
+            text, fault = _checked(values[column])
+        else:
+            text = None
+            fault = f"has {len(values)} fields, and {header[column]!r} is number {column + 1}"
+        if fault:
+            faults.append(fault)
+        return text
+
+    text = cell(text_column) or ""
+    kept = {name: cell(column) for name, column in kept_columns.items()}
+    return FoundRow(place, text, faults[0] if faults else None, kept)
 
 
-def _checked(text: str) -> tuple[str, str | None]:
+def _find_columns(header: Sequence[str], name: str, fields: Fields) -> tuple[int, dict[str, int]]:
+    """Return where the texts' column is, and where those are that are carried along."""
+    kept = fields.named(header)
+    for wanted, option in ((fields.text, "field"), *((each, "keep") for each in kept)):
+        if wanted not in header:
+            what = "the texts' column" if option == "field" else "columns"
+            raise ValueError(
+                f"{name}: the header {no_such_name(wanted, header)}; name {what} by --{option}."
+            )
+    return header.index(fields.text), {each: header.index(each) for each in kept}
+
+
+def _checked(text: str) -> tuple[str | None, str | None]:
     try:
         text.encode("utf-8")
     except UnicodeEncodeError:
@@ -64,15 +82,23 @@ def _checked(text: str) -> tuple[str, str | None]:
 
 def count_csv_records(file: IO[str], delimiter: str) -> int:
     """Count the records after the header, and seek to the start again."""
-    csv.field_size_limit(_FIELD_LIMIT)
-    count = sum(1 for record in csv.reader(file, delimiter=delimiter) if record)
+    count = sum(1 for _ in records(file, delimiter))
     file.seek(0)
     return max(0, count - 1)
 
 
+@dataclass(frozen=True)
+class ParquetTexts:
+    """The rows of a table, how many there are, and the Arrow types of what is carried along."""
+
+    rows: Iterator[FoundRow]
+    total: int
+    types: dict[str, Any]
+
+
 @contextmanager
-def open_parquet(path: str, field: str) -> Iterator[tuple[Iterator[FoundRow], int]]:
-    """Open a column of strings; give its rows and how many there are.
+def open_parquet(path: str, fields: Fields) -> Iterator[ParquetTexts]:
+    """Open a column of strings.
 
     Raises:
         ImportError: pyarrow is not installed.
@@ -89,20 +115,25 @@ def open_parquet(path: str, field: str) -> Iterator[tuple[Iterator[FoundRow], in
             table = parquet.ParquetFile(file, pre_buffer=False, buffer_size=1 << 20)
         except arrow.ArrowInvalid as error:
             raise ValueError(f"{path}: {error}") from error
-        names = table.schema_arrow.names
-        _find_column(names, path, field)
-        yield _parquet_rows(table, path, field), table.metadata.num_rows
+        schema = table.schema_arrow
+        _, kept = _find_columns(schema.names, path, fields)
+        types = {name: schema.field(name).type for name in kept}
+        rows = _parquet_rows(table, path, fields.text, [*kept])
+        yield ParquetTexts(rows, table.metadata.num_rows, types)
 
 
-def _parquet_rows(table: Any, path: str, field: str) -> Iterator[FoundRow]:
+def _parquet_rows(table: Any, path: str, field: str, kept: list[str]) -> Iterator[FoundRow]:
     from bge_micro.columns import as_column
 
     place = 0
-    for batch in table.iter_batches(_PARQUET_ROWS, columns=[field], use_threads=False):
+    for batch in table.iter_batches(_PARQUET_ROWS, columns=[field, *kept], use_threads=False):
         try:
-            column = as_column(batch.column(0))
+            column = as_column(batch.column(field))
         except TypeError as error:
             raise ValueError(f"{path}: column {field!r}: {error}") from error
-        for text in column or ():
+        values = [batch.column(name).to_pylist() for name in kept]
+        for row, text in enumerate(column or ()):
             place += 1
-            yield place, text or "", None if text is not None else "holds no text (null)"
+            fault = None if text is not None else "holds no text (null)"
+            along = {name: each[row] for name, each in zip(kept, values, strict=True)}
+            yield FoundRow(place, text or "", fault, along)

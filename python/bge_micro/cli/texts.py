@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import argparse
 import io
-import json
 import os
 import shlex
 import sys
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any
 
+from bge_micro.cli.fields import Fields, FoundRow, parse_names
+from bge_micro.cli.lines import count_lines, json_rows, text_rows
 from bge_micro.cli.messages import warn
 from bge_micro.cli.parser import UsageError
-from bge_micro.cli.tables import DELIMITERS, FoundRow, count_csv_records, csv_rows, open_parquet
+from bge_micro.cli.tables import DELIMITERS, count_csv_records, csv_rows, open_parquet
 
 _FORMATS = {
     ".jsonl": "jsonl",
@@ -29,8 +30,6 @@ _FORMATS = {
 # A block ends after this many characters, even with few texts, to bound memory.
 _MOST_CHARACTERS = 1 << 23
 
-_UTF8_MARK = b"\xef\xbb\xbf"
-
 
 @dataclass(frozen=True)
 class Row:
@@ -40,11 +39,13 @@ class Row:
         index: Its number among the rows of the input, from 0; skipped rows count.
         place: The number of its line, record or argument, from 1.
         text: The text.
+        kept: The values that are carried along, by name.
     """
 
     index: int
     place: int
     text: str
+    kept: dict[str, Any] = field(default_factory=dict)
 
 
 class TextInput:
@@ -55,6 +56,7 @@ class TextInput:
         unit: What a place counts: "line", "row" or "argument".
         total: The number of rows; 0 if it is unknown before the end.
         bad: How many rows were replaced or skipped so far.
+        kept_types: The Arrow types of values that are carried along, where the input has types.
     """
 
     def __init__(
@@ -66,18 +68,19 @@ class TextInput:
         *,
         skip_blank: bool = False,
     ) -> None:
-        """Take rows as (place, text, fault); the fault of a good row is None."""
+        """Take the rows as they were found."""
         self._rows = rows
         self.name = name
         self.unit = unit
         self.total = 0
         self.bad = 0
+        self.kept_types: dict[str, Any] = {}
         self._errors = errors
         self._skip_blank = skip_blank
 
     def __iter__(self) -> Iterator[Row]:
         """Yield the rows; ValueError for the first bad one, unless bad ones are tolerated."""
-        for index, (place, text, fault) in enumerate(self._rows):
+        for index, (place, text, fault, kept) in enumerate(self._rows):
             if fault is not None:
                 if self._errors == "strict":
                     raise ValueError(
@@ -89,7 +92,7 @@ class TextInput:
                     continue
             if self._skip_blank and not text.strip():
                 continue
-            yield Row(index, place, text)
+            yield Row(index, place, text, kept or {})
 
     def blocks(self, most_texts: int) -> Iterator[list[Row]]:
         """Yield the rows in blocks of so many, of fewer where texts are huge."""
@@ -121,7 +124,7 @@ def open_texts(arguments: argparse.Namespace) -> Iterator[TextInput]:
     if not texts and path is None:
         raise UsageError("no texts: give TEXT arguments, -i FILE, or - for standard input")
     if path is None and texts != ["-"]:
-        _field("text", arguments)
+        _fields("text", arguments)
         if arguments.input_format not in ("auto", "text"):
             raise UsageError("--input-format describes a file, and the texts are arguments")
         _tell_of_files(texts)
@@ -162,51 +165,66 @@ def open_text_file(path: str, arguments: argparse.Namespace) -> Iterator[TextInp
         yield _open_standard_input(arguments)
         return
     kind = input_format(path, arguments.input_format)
-    field = _field(kind, arguments)
+    fields = _fields(kind, arguments)
     # Counting needs a pass over the file, which is useful only for a visible progress bar.
     shown = sys.stderr.isatty()
     if kind == "parquet":
-        with open_parquet(path, field) as (rows, total):
-            table = _input_of(rows, path, "row", arguments)
-            table.total = total
+        with open_parquet(path, fields) as found:
+            table = _input_of(found.rows, path, "row", arguments)
+            table.total, table.kept_types = found.total, found.types
             yield table
     elif kind in DELIMITERS:
         delimiter = DELIMITERS[kind]
         with open(path, encoding="utf-8-sig", errors="surrogateescape", newline="") as text_file:
             total = count_csv_records(text_file, delimiter) if shown else 0
-            table = _input_of(csv_rows(text_file, path, delimiter, field), path, "row", arguments)
+            table = _input_of(csv_rows(text_file, path, delimiter, fields), path, "row", arguments)
             table.total = total
             yield table
     else:
         with open(path, "rb") as file:
-            lines = _input_of(line_rows(file, kind == "jsonl", field), path, "line", arguments)
+            lines = _input_of(_line_rows(file, kind, fields), path, "line", arguments)
             lines.total = count_lines(file) if shown and file.seekable() else 0
             yield lines
 
 
 def _open_standard_input(arguments: argparse.Namespace) -> TextInput:
     kind, name = input_format("-", arguments.input_format), "standard input"
-    field = _field(kind, arguments)
+    fields = _fields(kind, arguments)
     if kind == "parquet":
         raise UsageError("Parquet is read from a file only: give -i FILE")
     if kind in DELIMITERS:
         text = io.TextIOWrapper(
             sys.stdin.buffer, encoding="utf-8-sig", errors="surrogateescape", newline=""
         )
-        records = csv_rows(text, name, DELIMITERS[kind], field)
+        records = csv_rows(text, name, DELIMITERS[kind], fields)
         return _input_of(records, name, "row", arguments)
-    rows = line_rows(sys.stdin.buffer, kind == "jsonl", field)
-    return _input_of(rows, name, "line", arguments)
+    return _input_of(_line_rows(sys.stdin.buffer, kind, fields), name, "line", arguments)
 
 
-def _field(kind: str, arguments: argparse.Namespace) -> str:
-    """Return the key or column of the texts; UsageError if one is named where there is none."""
+def _line_rows(file: IO[bytes], kind: str, fields: Fields) -> Iterator[FoundRow]:
+    return json_rows(file, fields) if kind == "jsonl" else text_rows(file)
+
+
+def _fields(kind: str, arguments: argparse.Namespace) -> Fields:
+    """Return the keys or columns to read; UsageError if some are named where there are none."""
+    keep: tuple[str, ...] = ()
+    keep_all = False
+    for option in ("keep", "ids", "metadata"):  # those that name what is carried along
+        if (given := getattr(arguments, option, None)) is not None:
+            names, is_all = parse_names(given)
+            keep, keep_all = (*keep, *names), keep_all or is_all
+            if kind == "text":
+                raise _no_columns(option, given)
     if kind == "text" and arguments.field is not None:
-        raise UsageError(
-            f"--field {arguments.field} names a key or column, and these are plain texts: give "
-            "--input-format jsonl, csv, tsv or parquet"
-        )
-    return arguments.field or "text"
+        raise _no_columns("field", arguments.field)
+    return Fields(arguments.field or "text", tuple(dict.fromkeys(keep)), keep_all)
+
+
+def _no_columns(option: str, given: str) -> UsageError:
+    return UsageError(
+        f"--{option} {given} names a key or column, and these are plain texts: give "
+        "--input-format jsonl, csv, tsv or parquet"
+    )
 
 
 def read_calibration_texts(path: str) -> list[str]:
@@ -217,7 +235,7 @@ def read_calibration_texts(path: str) -> list[str]:
         ValueError: A line is bad, or there is none.
     """
     with open(path, "rb") as file:
-        rows = line_rows(file, input_format(path, "auto") == "jsonl", "text")
+        rows = _line_rows(file, input_format(path, "auto"), Fields("text"))
         texts = [row.text for row in TextInput(rows, path, "line", "strict") if row.text.strip()]
     if not texts:
         raise ValueError(f"{path}: holds no texts; calibration needs some hundreds.")
@@ -237,16 +255,6 @@ def input_format(path: str, wanted: str) -> str:
     return _FORMATS.get(ending, "text")
 
 
-def count_lines(file: IO[bytes]) -> int:
-    """Return the number of lines of a file that can seek, and go back to its beginning."""
-    count, last = 0, b"\n"
-    while block := file.read(1 << 20):
-        count += block.count(b"\n")
-        last = block
-    file.seek(0)
-    return count + (not last.endswith(b"\n"))
-
-
 def _argument_rows(texts: Iterable[str]) -> Iterator[FoundRow]:
     for place, text in enumerate(texts, 1):
         fault = None
@@ -254,64 +262,4 @@ def _argument_rows(texts: Iterable[str]) -> Iterator[FoundRow]:
             text.encode("utf-8")
         except UnicodeEncodeError:  # bytes the system could not decode come as lone surrogates
             fault = f"holds bytes that are no text: {text[:40]!a}"
-        yield place, text, fault
-
-
-def line_rows(lines: Iterable[bytes], is_jsonl: bool, field: str) -> Iterator[FoundRow]:
-    """Yield each line's number from 1, its text, and its fault, if it has one.
-
-    Args:
-        lines: The lines as bytes.
-        is_jsonl: Whether they are JSON, whose texts are wanted; empty lines are left out then.
-        field: The key of the texts in JSON objects.
-    """
-    for place, line in enumerate(lines, 1):
-        if place == 1:
-            line = line.removeprefix(_UTF8_MARK)  # editors on Windows put it there
-        text, fault = _decode(line.removesuffix(b"\n").removesuffix(b"\r"))
-        if is_jsonl:
-            if not text.strip():
-                continue
-            text, json_fault = _text_of_json(text, field)
-            fault = fault or json_fault
-        yield place, text, fault
-
-
-def _decode(line: bytes) -> tuple[str, str | None]:
-    """Return the text and its fault, if it has one."""
-    try:
-        return line.decode("utf-8"), None
-    except UnicodeDecodeError as error:
-        fault = f"is not UTF-8: found byte 0x{line[error.start]:02x} at position {error.start + 1}"
-        return line.decode("utf-8", errors="replace"), fault
-
-
-def _text_of_json(line: str, field: str) -> tuple[str, str | None]:
-    """Return the text in a line of JSONL and its fault, if it has one."""
-    try:
-        value: Any = json.loads(line)
-    except (ValueError, RecursionError) as error:
-        return "", f"is not JSON: {error}"
-    expected = f"expected a string, or an object with a string called {field!r}"
-    if isinstance(value, dict):
-        if field not in value:
-            return "", f"{describe_missing(field, value)}; name the text's field by --field"
-        value = value[field]
-        expected = f"expected a string as {field!r}"
-    if not isinstance(value, str):
-        return "", f"holds {json_type(value)}, {expected}"
-    return value, None
-
-
-def describe_missing(field: str, found: dict[str, Any]) -> str:
-    """Say that a JSON object has no such key, and which it has."""
-    held = ", ".join(map(repr, list(found)[:10])) or "nothing"
-    return f"has no {field!r} (it holds {held})"
-
-
-def json_type(value: object) -> str:
-    """Return JSON's own name for the type of a value."""
-    if value is None:
-        return "null"
-    names = {dict: "an object", list: "an array", bool: "a boolean", str: "a string"}
-    return names.get(type(value), "a number")
+        yield FoundRow(place, text, fault)

@@ -204,6 +204,7 @@ def _import_gguf() -> Any:
     except ImportError as error:
         raise ImportError(
             "Reading GGUF files needs the gguf package; "
-            "install it with: pip install 'bge-micro[gguf]'"
+            "install it with: pip install 'bge-micro[gguf]'",
+            name=error.name,
         ) from error
     return gguf

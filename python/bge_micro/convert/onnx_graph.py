@@ -264,6 +264,7 @@ def import_onnx() -> Any:
         import onnx.numpy_helper
     except ImportError as error:
         raise ImportError(
-            "ONNX files need the onnx package; install it with: pip install 'bge-micro[convert]'"
+            "ONNX files need the onnx package; install it with: pip install 'bge-micro[convert]'",
+            name=error.name,
         ) from error
     return onnx

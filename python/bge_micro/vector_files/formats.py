@@ -10,14 +10,15 @@ from __future__ import annotations
 import json
 import shutil
 import zipfile
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import IO, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from bge_micro.json_text import json_line
+from bge_micro.vector_files.kept import KeptColumns, RowNumbers, jsonable
 
 
 @dataclass(frozen=True)
@@ -29,21 +30,32 @@ class Layout:
         columns: Elements of a vector.
         space_id: Of the vectors' space.
         with_text: Whether texts are written too, where the format can.
+        with_rows: Whether rows may be missing, so that npz and safetensors get the rows' numbers.
+        keep: Whether values are carried along, where the format can.
+        kept_types: The Arrow types of such values, by name, if they are known.
     """
 
     dtype: np.dtype[Any]
     columns: int
     space_id: str
     with_text: bool = False
+    with_rows: bool = False
+    keep: bool = False
+    kept_types: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
 class Block:
-    """Some rows: their numbers in the input, their texts, and their vectors (rows, columns)."""
+    """Some rows: their numbers in the input, their texts, and their vectors (rows, columns).
+
+    Attributes:
+        kept: What is carried along of each row, by name.
+    """
 
     indices: Sequence[int]
     texts: Sequence[str]
     vectors: NDArray[Any]
+    kept: Sequence[Mapping[str, Any]] = ()
 
 
 class VectorFormat:
@@ -51,15 +63,24 @@ class VectorFormat:
 
     Attributes:
         assembled: Whether `assemble` makes the file, or the partial file becomes it.
-        holds_text: Whether the format can hold texts.
+        own_names: What the file calls its own arrays, columns or keys.
+        numbers: The numbers of the rows so far.
     """
 
     assembled = False
-    holds_text = False
+    own_names: tuple[str, ...] = ()
 
     def __init__(self, layout: Layout) -> None:
         """Take what the vectors are."""
         self.layout = layout
+        self.numbers = RowNumbers()
+
+    def remember(self, block: Block) -> None:
+        """Note what the end of the file needs of a block that is in it or comes next.
+
+        Also for the blocks of an interrupted run, which have no vectors here.
+        """
+        self.numbers.extend(block.indices)
 
     def begin(self, file: IO[bytes]) -> None:
         """Write the header of an empty file that can seek."""
@@ -106,47 +127,90 @@ class Npy(_WithHeader):
 
 
 class Npz(Npy):
-    """The arrays "embeddings" and "space_id". An archive takes only complete members."""
+    """The arrays "embeddings", "space_id", "rows" and those carried along.
+
+    An archive takes only complete members.
+    """
 
     assembled = True
+    own_names = ("embeddings", "space_id", "rows")
+
+    def __init__(self, layout: Layout) -> None:
+        """Take what the vectors are."""
+        super().__init__(layout)
+        self._kept = KeptColumns()
+
+    def remember(self, block: Block) -> None:
+        """Note numbers and values."""
+        super().remember(block)
+        self._kept.extend(block.kept)
 
     def assemble(self, partial: IO[bytes], file: IO[bytes]) -> None:
         """Write the archive. Its members have no dates, so that equal vectors make equal files."""
+        arrays = {"space_id": np.array(self.layout.space_id)}
+        if self.layout.with_rows:
+            arrays["rows"] = self.numbers.as_array()
+        arrays |= self._kept.arrays()
         with zipfile.ZipFile(file, "w") as archive:
-            for name in ("embeddings", "space_id"):
-                member = zipfile.ZipInfo(f"{name}.npy")
-                with archive.open(member, "w", force_zip64=True) as to:
-                    if name == "embeddings":
-                        shutil.copyfileobj(partial, to, 1 << 20)
-                    else:
-                        np.lib.format.write_array(to, np.array(self.layout.space_id))
+            with _member(archive, "embeddings") as to:
+                shutil.copyfileobj(partial, to, 1 << 20)
+            for name, array in arrays.items():
+                with _member(archive, name) as to:
+                    np.lib.format.write_array(to, array, allow_pickle=False)
+
+
+def _member(archive: zipfile.ZipFile, name: str) -> IO[bytes]:
+    return archive.open(zipfile.ZipInfo(f"{name}.npy"), "w", force_zip64=True)
 
 
 class Safetensors(_WithHeader):
-    """The tensor "embeddings", with "space_id" in the metadata."""
+    """The tensors "embeddings" and "rows", with "space_id" in the metadata."""
 
     # The format pads headers with blanks, so one of fixed length can be corrected in place. 8 bytes
     # of length and this make the data 64-byte aligned.
     _HEADER_BYTES = 1016
     _DTYPES = {"float32": "F32", "int8": "I8", "uint8": "U8"}  # noqa: RUF012
 
+    def finish(self, file: IO[bytes], count: int) -> None:
+        """Write the rows' numbers, and the header again."""
+        if self.layout.with_rows:
+            file.write(b"\0" * self._padding(count))
+            file.write(self.numbers.as_array().astype("<i8").data)
+        super().finish(file, count)
+
     def _write_header(self, file: IO[bytes], count: int) -> None:
         layout = self.layout
-        size = count * layout.columns * layout.dtype.itemsize
-        tensor = {
-            "dtype": self._DTYPES[layout.dtype.name],
-            "shape": [count, layout.columns],
-            "data_offsets": [0, size],
+        size = self._bytes(count)
+        tensors: dict[str, Any] = {
+            "embeddings": {
+                "dtype": self._DTYPES[layout.dtype.name],
+                "shape": [count, layout.columns],
+                "data_offsets": [0, size],
+            }
         }
-        header = {"__metadata__": {"space_id": layout.space_id}, "embeddings": tensor}
+        if layout.with_rows:
+            end = size + self._padding(count)
+            if end > size:
+                shape, offsets = [end - size], [size, end]
+                tensors["padding"] = {"dtype": "U8", "shape": shape, "data_offsets": offsets}
+            offsets = [end, end + 8 * count]
+            tensors["rows"] = {"dtype": "I64", "shape": [count], "data_offsets": offsets}
+        header = {"__metadata__": {"space_id": layout.space_id}, **tensors}
         text = json.dumps(header).encode("ascii").ljust(self._HEADER_BYTES)
         file.write(len(text).to_bytes(8, "little") + text)
 
+    def _bytes(self, count: int) -> int:
+        return count * self.layout.columns * self.layout.dtype.itemsize
+
+    def _padding(self, count: int) -> int:
+        """Return the bytes between vectors and numbers, whose place torch wants to divide by 8."""
+        return -self._bytes(count) % 8
+
 
 class Jsonl(VectorFormat):
-    """One JSON object per row: its index, its text if wanted, its vector."""
+    """One JSON object per row: its index, what is carried along, its text if wanted, its vector."""
 
-    holds_text = True
+    own_names = ("index", "text", "embedding")
 
     def append(self, file: IO[bytes], block: Block) -> None:
         """Write rows and flush, so that the reader of a pipe gets them at once."""
@@ -154,9 +218,13 @@ class Jsonl(VectorFormat):
         # exponent every reader reads a float, also for whole numbers and -0.
         number = "%.8e" if block.vectors.dtype.kind == "f" else "%d"
         pattern = ", ".join([number] * block.vectors.shape[1])
-        rows = zip(block.indices, block.texts, block.vectors.tolist(), strict=True)
-        for index, text, values in rows:
-            said = f'"text": {json_line(text)}, ' if self.layout.with_text else ""
-            line = f'{{"index": {index}, {said}"embedding": [{pattern % tuple(values)}]}}\n'
+        kept = block.kept if self.layout.keep else [{}] * len(block.indices)
+        rows = zip(block.indices, block.texts, kept, block.vectors.tolist(), strict=True)
+        for index, text, values, vector in rows:
+            said = {"index": index, **values}
+            if self.layout.with_text:
+                said["text"] = text
+            start = json_line(jsonable(said)).removesuffix("}")
+            line = f'{start}, "embedding": [{pattern % tuple(vector)}]}}\n'
             file.write(line.encode("utf-8"))
         file.flush()

@@ -17,11 +17,19 @@ class VectorFileError(ValueError):
 
 @dataclass(frozen=True)
 class SavedVectors:
-    """Vectors, (rows, columns); the name of their space; and their texts, if they were saved."""
+    """Vectors of a file.
+
+    Attributes:
+        vectors: (rows, columns).
+        space_id: The name of their space.
+        texts: Their texts; None if they were not saved.
+        numbers: The numbers of their rows in what was embedded, (rows,); None for 0, 1, ...
+    """
 
     vectors: NDArray[Any]
     space_id: str
     texts: list[str] | None = None
+    numbers: NDArray[np.integer[Any]] | None = None
 
 
 def read_vectors(path: str | Path) -> SavedVectors:
@@ -48,12 +56,22 @@ def read_vectors(path: str | Path) -> SavedVectors:
         raise VectorFileError(
             f"{path}: the vectors have {saved.vectors.ndim} dimensions, expected 2."
         )
+    numbers, rows = saved.numbers, len(saved.vectors)
+    if numbers is not None and (numbers.dtype.kind, numbers.shape) != (
+        "i",
+        saved.vectors.shape[:1],
+    ):
+        raise VectorFileError(
+            f"{path}: the numbers of the rows are {numbers.dtype} {numbers.shape}, expected "
+            f"whole numbers ({rows},)."
+        )
     return saved
 
 
 def _read_npz(path: Path) -> SavedVectors:
     with zipfile.ZipFile(path), np.load(path, allow_pickle=False) as archive:
-        return SavedVectors(archive["embeddings"], str(archive["space_id"]))
+        numbers = archive.get("rows")
+        return SavedVectors(archive["embeddings"], str(archive["space_id"]), numbers=numbers)
 
 
 def _read_safetensors(path: Path) -> SavedVectors:
@@ -62,7 +80,9 @@ def _read_safetensors(path: Path) -> SavedVectors:
     try:
         with safe_open(path, "numpy") as file:
             metadata = file.metadata() or {}
-            return SavedVectors(file.get_tensor("embeddings"), metadata["space_id"])
+            numbers = file.get_tensor("rows") if "rows" in file.keys() else None  # noqa: SIM118
+            vectors = file.get_tensor("embeddings")
+            return SavedVectors(vectors, metadata["space_id"], numbers=numbers)
     except SafetensorError as error:
         raise VectorFileError(f"{path}: {error}") from error
 
@@ -83,7 +103,8 @@ def _read_parquet(path: Path) -> SavedVectors:
         raise VectorFileError(f"{path}: embedding is {column.type}, expected a fixed-size list.")
     vectors = column.flatten().to_numpy(zero_copy_only=False).reshape(-1, column.type.list_size)
     texts = table["text"].to_pylist() if "text" in table.column_names else None
-    return SavedVectors(vectors, space_id, texts)
+    numbers = table["index"].to_numpy() if "index" in table.column_names else None
+    return SavedVectors(vectors, space_id, texts, numbers)
 
 
 _READERS = {".npz": _read_npz, ".safetensors": _read_safetensors, ".parquet": _read_parquet}

@@ -17,5 +17,5 @@ def import_extra(name: str, use: str) -> Any:
         return import_module(name)
     except ImportError as error:
         raise ImportError(
-            f"{use} needs a package ({name}): pip install 'bge-micro[notes]'"
+            f"{use} needs a package ({name}): pip install 'bge-micro[notes]'", name=error.name
         ) from error
