@@ -145,7 +145,7 @@ def test_usage_errors(run: Run, argv: list[str], message: str) -> None:
             "default_prompt_name is 'colour'; prompts of this model: 'query', 'document'.",
         ),
         (["embed", "a", "--threads", "100000"], "threads is 100000, expected 1 to 1024."),
-        (["embed", "a", "-o", "file/x.npy"], "file/x.npy: /"),
+        (["embed", "a", "-o", "file/x.npy"], "file/x.npy: "),
         (
             ["embed", "a", "-o", "folder.npy"],
             "folder.npy: is a folder, expected the name of a file",
