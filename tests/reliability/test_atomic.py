@@ -2,17 +2,8 @@
 
 from __future__ import annotations
 
-import errno
-import multiprocessing
 import os
-import random
-import signal
 import stat
-import subprocess
-import sys
-import textwrap
-import threading
-import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -20,18 +11,12 @@ from pathlib import Path
 import pytest
 
 from bge_micro import atomic
-from bge_micro.atomic import atomic_file, atomic_folder, find_own, whole
+from bge_micro.atomic import atomic_file, atomic_folder, find_own
+from reliability.atomic_writes import NEW, OLD, write
 
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="modes, links and signals of POSIX")
 
 Writer = Callable[[Path], AbstractContextManager[object]]
-
-OLD, NEW = b"old" * 1000, b"new" * 2000
-
-
-def write(path: Path, data: bytes = NEW) -> None:
-    with atomic_file(path) as file:
-        file.write(data)
 
 
 def fail_after(write: Callable[[bytes], object], error: type[BaseException]) -> None:
@@ -241,176 +226,3 @@ class TestAttack:
         with pytest.raises(PermissionError, match="the link of another user"):
             write(tmp_path / "to")
         assert (tmp_path / "victim").read_bytes() == OLD
-
-
-def test_the_file_is_on_the_disk_before_its_name_and_the_name_then(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    done: list[str] = []
-    fsync, replace, rename = os.fsync, os.replace, Path.rename
-
-    def noted_fsync(handle: int) -> None:
-        done.append(f"sync {os.path.basename(os.readlink(f'/proc/self/fd/{handle}'))}")
-        fsync(handle)
-
-    def noted_replace(source: Path, target: Path) -> None:
-        done.append("rename")
-        replace(source, target)
-
-    def noted_rename(source: Path, target: Path) -> None:
-        done.append("rename")
-        rename(source, target)
-
-    monkeypatch.setattr(os, "fsync", noted_fsync)
-    monkeypatch.setattr(os, "replace", noted_replace)
-    monkeypatch.setattr(Path, "rename", noted_rename)
-    monkeypatch.setattr("secrets.token_hex", lambda size: "0" * 16)
-    write(tmp_path / "v")
-    assert done == ["sync .v.0000000000000000.partial", "rename", f"sync {tmp_path.name}"]
-    done.clear()
-    with atomic_folder(tmp_path / "new/out") as folder:
-        (folder / "sub").mkdir()
-        (folder / "sub/a").write_bytes(NEW)
-        (folder / "b").write_bytes(NEW)
-    partial = "sync .out.0000000000000000.partial"
-    files = ["sync a", "sync sub", "sync b"]
-    assert done == [f"sync {tmp_path.name}", *files, partial, "rename", "sync new"]
-
-
-@pytest.mark.parametrize("limit", [0, 1, 4096])
-def test_a_full_disk_names_the_target(tmp_path: Path, limit: int) -> None:
-    program = f"""
-        import resource, sys
-        sys.dont_write_bytecode = True
-        from bge_micro.atomic import atomic_file, atomic_folder, naming
-        resource.setrlimit(resource.RLIMIT_FSIZE, ({limit}, {limit}))
-        try:
-            with atomic_file("v") as file:
-                file.write(bytes(10_000))
-        except OSError as error:
-            print(error)
-        try:
-            with atomic_folder("out") as folder, naming(folder / "a"):
-                (folder / "a").write_bytes(bytes(10_000))
-        except OSError as error:
-            print(error)
-        try:
-            with atomic_folder("out") as folder:
-                (folder / "a").write_bytes(bytes(10_000))
-        except OSError as error:
-            print(error)
-    """
-    done = subprocess.run(
-        [sys.executable, "-c", textwrap.dedent(program)],
-        cwd=tmp_path,
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    what = f"[Errno {errno.EFBIG}] File too large"
-    assert done.stdout.splitlines() == [f"{what}: '{name}'" for name in ("v", "out/a", "out")]
-    assert os.listdir(tmp_path) == []
-
-
-def test_other_faults_name_the_target(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def refuse(*_: object) -> None:
-        raise OSError(errno.EIO, "Input/output error")
-
-    target = tmp_path / "v"
-    for name in ("fsync", "replace"):
-        with monkeypatch.context() as patch:
-            patch.setattr(os, name, refuse)
-            with pytest.raises(OSError, match=f"Input/output error: '{target}'"):
-                write(target)
-            assert os.listdir(tmp_path) == []
-
-
-KILLED = """
-    import sys
-    from bge_micro.atomic import atomic_file
-    print("begins", flush=True)
-    number = 0
-    while True:
-        number += 1
-        with atomic_file(sys.argv[1]) as file:
-            for _ in range(50):
-                file.write(number.to_bytes(8, "little") * 100)
-                file.flush()
-"""
-
-
-def test_kill_9_at_any_moment_leaves_a_whole_file(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    target = tmp_path / "v"
-    rng, last = random.Random(5), 0
-    for _ in range(15):
-        child = subprocess.Popen(
-            [sys.executable, "-c", textwrap.dedent(KILLED), str(target)], stdout=subprocess.PIPE
-        )
-        assert child.stdout
-        child.stdout.readline()
-        time.sleep(0.01 + rng.random() * 0.03)
-        child.kill()
-        child.communicate()
-        assert child.returncode == -signal.SIGKILL
-        if target.exists():
-            data = target.read_bytes()
-            assert data == data[:8] * 5000
-            last = int.from_bytes(data[:8], "little")
-    assert last > 0
-    assert len(find_own(target)) > 5, "most were killed while they wrote"
-    write(target)
-    assert len(find_own(target)) > 5, "they may be files that are just about to be locked"
-    monkeypatch.setattr(whole, "_LEFTOVER_SECONDS", 0.0)
-    write(target)
-    assert os.listdir(tmp_path) == ["v"]
-
-
-def test_what_a_living_writer_holds_is_left_alone(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(whole, "_LEFTOVER_SECONDS", 0.0)
-    target, folder = tmp_path / "v", tmp_path / "folder"
-    with atomic_file(target) as file:
-        file.write(b"first")
-        write(target, b"second")
-        assert target.read_bytes() == b"second"
-    assert target.read_bytes() == b"first"
-    with atomic_folder(folder) as ours:
-        (ours / "a").write_bytes(NEW)
-        with pytest.raises(RuntimeError), atomic_folder(folder):
-            raise RuntimeError
-    assert (folder / "a").read_bytes() == NEW
-
-
-def replace_again_and_again(target: Path, number: int, stop: float) -> None:
-    while time.monotonic() < stop:
-        write(target, bytes([number]) * 20_000)
-
-
-def test_readers_see_whole_files_while_many_write(tmp_path: Path) -> None:
-    target = tmp_path / "v"
-    write(target, bytes(20_000))
-    stop = time.monotonic() + 0.3
-    writers = [
-        multiprocessing.get_context("spawn").Process(
-            target=replace_again_and_again, args=(target, number, stop + 1)
-        )
-        for number in range(3)
-    ]
-    writers[0].start()
-    writers[1].start()
-    thread = threading.Thread(target=replace_again_and_again, args=(target, 9, stop))
-    thread.start()
-    reads = 0
-    while time.monotonic() < stop + 1:
-        data = target.read_bytes()
-        assert data == data[:1] * 20_000
-        reads += 1
-    thread.join()
-    for writer in writers[:2]:
-        writer.join()
-        assert writer.exitcode == 0
-    assert reads > 20
-    assert os.listdir(tmp_path) == ["v"]
