@@ -10,9 +10,11 @@ import textwrap
 from collections.abc import Mapping
 from typing import Any
 
+from patience import PATIENCE
+
 
 def run_child(
-    program: str, *, environ: Mapping[str, str] | None = None, timeout: float = 120
+    program: str, *, environ: Mapping[str, str] | None = None, timeout: float = 2 * PATIENCE
 ) -> Any:
     """Run a Python program in a new process and return the last line it printed, read as JSON."""
     done = subprocess.run(

@@ -5,12 +5,12 @@ from __future__ import annotations
 import asyncio
 import concurrent.futures
 import threading
-import time
 
 import numpy as np
 import pytest
 
 from bge_micro import SentenceTransformer
+from patience import PATIENCE
 
 LONG = ["many words of a long text that takes a while " * 40] * 400
 
@@ -43,16 +43,24 @@ def test_errors_come_out(model: SentenceTransformer) -> None:
 
 
 def test_the_loop_goes_on(model: SentenceTransformer) -> None:
-    async def run() -> int:
-        work = asyncio.create_task(model.aencode(LONG[:40], threads=1))
-        ticks = 0
-        while not work.done():
-            await asyncio.sleep(0.005)
-            ticks += 1
-        await work
-        return ticks
+    """In the midst of the work `poll` waits until the loop has done something else."""
+    went_on = [False]
 
-    assert asyncio.run(run()) >= 20  # a blocked loop would reach two or three
+    async def run() -> None:
+        begun, ticked = asyncio.Event(), threading.Event()
+        loop = asyncio.get_running_loop()
+
+        def poll() -> None:
+            loop.call_soon_threadsafe(begun.set)
+            went_on[0] = ticked.wait(PATIENCE)
+
+        work = asyncio.create_task(model.aencode(LONG[:40], threads=1, poll=poll))
+        await begun.wait()
+        ticked.set()
+        await work
+
+    asyncio.run(run())
+    assert went_on[0]
 
 
 def test_cancelled_it_has_ended(model: SentenceTransformer) -> None:
@@ -60,9 +68,17 @@ def test_cancelled_it_has_ended(model: SentenceTransformer) -> None:
 
     async def run() -> None:
         out = np.zeros((len(LONG), 384), np.float32)
-        work = asyncio.create_task(model.aencode(LONG, out=out, threads=1))
-        await asyncio.sleep(0.1)
+        begun, cancelled = asyncio.Event(), threading.Event()
+        loop = asyncio.get_running_loop()
+
+        def poll() -> None:
+            loop.call_soon_threadsafe(begun.set)
+            cancelled.wait(PATIENCE)
+
+        work = asyncio.create_task(model.aencode(LONG, out=out, threads=1, poll=poll))
+        await begun.wait()
         work.cancel()
+        loop.call_soon(cancelled.set)
         with pytest.raises(asyncio.CancelledError):
             await work
         before = out.copy()
@@ -106,16 +122,16 @@ class Enough(Exception):
 
 @pytest.mark.parametrize("output_value", ["sentence_embedding", "token_embeddings"])
 def test_poll_ends_an_encoding(model: SentenceTransformer, output_value: str) -> None:
-    polls: list[float] = []
+    polls = [0]
 
     def poll() -> None:
-        polls.append(time.perf_counter())
-        if len(polls) == 4:
+        polls[0] += 1
+        if polls[0] == 4:
             raise Enough
 
     with pytest.raises(Enough):
         model.encode(LONG, threads=1, poll=poll, output_value=output_value)
-    assert len(polls) == 4
+    assert polls == [4]
     with pytest.raises(Enough):
         asyncio.run(model.aencode(["a"], poll=raise_enough))
     assert model.encode(["a"], poll=lambda: "a value says nothing").shape == (1, 384)

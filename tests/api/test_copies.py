@@ -15,6 +15,7 @@ import pytest
 from numpy.typing import NDArray
 
 from bge_micro import SentenceTransformer
+from patience import PATIENCE
 
 TEXTS = ["a b c", "", "abc def. gh", "h, " * 40, "bcb e"]
 
@@ -69,5 +70,5 @@ def encode_elsewhere(model: SentenceTransformer) -> NDArray[np.float32]:
 def test_a_spawned_process(tiny_folder: Path) -> None:
     local = SentenceTransformer(tiny_folder, truncate_dim=24, threads=2)
     with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as executor:
-        elsewhere = executor.submit(encode_elsewhere, local).result(timeout=60)
+        elsewhere = executor.submit(encode_elsewhere, local).result(PATIENCE)
     assert elsewhere.tobytes() == local.encode(TEXTS).tobytes()

@@ -12,13 +12,11 @@ from pathlib import Path
 import pytest
 
 from api.child import run_child
+from patience import PATIENCE
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
 
 PARALLELISM = pytest.mark.parametrize("parallelism", ["", "true", "false"])
-
-# The parent waits this many seconds for each child: the fault to find is a hang.
-PATIENCE = 30
 
 COMMON = f"""
     import json, os, signal, threading, time, warnings

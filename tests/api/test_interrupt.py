@@ -1,37 +1,48 @@
-"""Ctrl-C ends a long encode within 0.2 s, and the model works as before afterwards."""
+"""Ctrl-C ends a long encode soon, and the model works as before afterwards."""
 
 from __future__ import annotations
 
-import os
-import signal
+import statistics
 import subprocess
 import sys
 import textwrap
-import time
 
 import pytest
 
+from patience import PATIENCE
+
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="sends POSIX signals")
 
-LIMIT = 0.2  # seconds
-BUSY = 3  # how much slower a busy machine may be
+# Seconds of work of each thread after the signal. CPU time is measured, because a machine that is
+# busy with other things stretches the other.
+LIMIT = 0.2
+THREADS = 2
 INTERRUPTS = 3
 
+# A thread that sleeps meanwhile sends the signal, so that the time before it is known.
 PROGRAM = """
-    import time
+    import os, signal, threading, time
     from bge_micro import SentenceTransformer
 
     SENTENCE = "the quick brown fox jumps over the lazy dog near the bank of the river "
-    model = SentenceTransformer(compute_type=COMPUTE_TYPE, threads=2)
+    model = SentenceTransformer(compute_type=COMPUTE_TYPE, threads=THREADS)
     expected = model.encode([SENTENCE, "short", SENTENCE * 9]).tobytes()
     INPUTS
-    for _ in range(INTERRUPTS):
+
+    def interrupt(delay):
+        global sent
+        time.sleep(delay)
+        sent = time.process_time()
+        os.kill(os.getpid(), signal.SIGINT)
+
+    for number in range(INTERRUPTS):
+        delay = 0.1 + 0.07 * number  # at another stage of the work
         try:
-            print("begins", flush=True)
+            threading.Thread(target=interrupt, args=[delay]).start()
             WORK
             print("was not interrupted", flush=True)
         except KeyboardInterrupt:
-            print(time.monotonic(), flush=True)
+            print(time.process_time() - sent, flush=True)
         equal = model.encode([SENTENCE, "short", SENTENCE * 9]).tobytes() == expected
         print(equal, flush=True)
 """
@@ -47,7 +58,7 @@ PROGRAM = """
         ("int8", "[SENTENCE * 8] * 5000", "list(model.encode_iter(inputs))"),
         ("int8", "[SENTENCE * 8] * 60000", "model.count_tokens(inputs)"),
         ("int8", "['word'] * 3000000", "model.count_tokens(inputs)"),
-        ("int8", "SENTENCE", "exec('while True: model.encode(inputs)')"),
+        ("int8", "SENTENCE", "while True: model.encode(inputs)"),
     ],
     ids=[
         "batch",
@@ -64,30 +75,21 @@ def test_interrupt(compute_type: str, inputs: str, work: str) -> None:
     program = textwrap.dedent(PROGRAM)
     for name, text in {
         "COMPUTE_TYPE": repr(compute_type),
+        "THREADS": str(THREADS),
         "INPUTS": f"inputs = {inputs}",
         "INTERRUPTS": str(INTERRUPTS),
         "WORK": work,
     }.items():
         program = program.replace(name, text)
-    child = subprocess.Popen(
-        [sys.executable, "-c", program], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE,
+        check=False,
     )
-    delays = []
-    try:
-        assert child.stdout
-        for number in range(INTERRUPTS):
-            line = child.stdout.readline()
-            assert line == "begins\n", line + child.communicate()[1]
-            time.sleep(0.1 + 0.07 * number)  # at another stage of the work
-            sent = time.monotonic()
-            os.kill(child.pid, signal.SIGINT)
-            # One clock for both processes.
-            delays.append(float(child.stdout.readline()) - sent)
-            assert child.stdout.readline() == "True\n", "other vectors after the interrupt"
-    finally:
-        child.kill()
-        child.communicate()
-    print(f"interrupted after {', '.join(f'{delay:.3f}' for delay in delays)} s")
-    # The work between two checks for signals is constant: one slow of three is the machine's.
-    assert min(delays) <= LIMIT
-    assert sorted(delays)[INTERRUPTS // 2] <= LIMIT * BUSY
+    assert done.returncode == 0, done.stderr
+    delays, equal = done.stdout.split()[::2], done.stdout.split()[1::2]
+    assert equal == ["True"] * INTERRUPTS, f"other vectors after the interrupt: {done.stdout}"
+    print(f"CPU seconds after the interrupt: {', '.join(delays)}")
+    assert statistics.median(map(float, delays)) <= LIMIT * THREADS

@@ -19,6 +19,7 @@ import pytest
 from api.child import run_child
 from bge_micro import Plan, SentenceTransformer, _core, runtime
 from bge_micro.pipeline import Pipeline
+from patience import PATIENCE
 
 linux_only = pytest.mark.skipif(sys.platform != "linux", reason="reads Linux's /proc")
 
@@ -178,10 +179,14 @@ def test_threads_are_few_and_sleep() -> None:
         counts = [threads() - before]
         model.encode(texts, threads=2)
         counts.append(threads() - before)
-        time.sleep(0.01)
-        start = time.process_time()
-        time.sleep(0.5)
-        print(json.dumps([counts, time.process_time() - start]))
+        busy = []
+        for _ in range(20):  # on a busy machine a thread may fall asleep late
+            start = time.process_time()
+            time.sleep(0.5)
+            busy.append(time.process_time() - start)
+            if busy[-1] < 0.005:
+                break
+        print(json.dumps([counts, min(busy)]))
     """
     counts, busy = run_child(program)
     assert counts == [0, 1]
@@ -195,7 +200,7 @@ def test_one_object_in_sixteen_threads(model: SentenceTransformer, sentences: li
 
     def work(seed: int) -> None:
         rng = random.Random(seed)
-        start.wait(timeout=60)
+        start.wait(timeout=PATIENCE)
         for _ in range(4):
             rows = rng.choices(range(len(sentences)), k=rng.randrange(1, 6))
             texts = [sentences[row] for row in rows]
@@ -224,16 +229,22 @@ def test_other_threads_run_while_the_core_computes(
 
     monkeypatch.setattr(Pipeline, "_encode", timed)
     texts = ["a long text of many words " * 60] * 20
-    worker = threading.Thread(target=model.encode, args=(texts,), kwargs={"threads": 1})
-    ticks = []
-    worker.start()
-    while worker.is_alive():
-        time.sleep(0.001)
-        ticks.append(time.monotonic())
-    worker.join()
-    begin, end = times
+    most = 0
+    for _ in range(20):  # on a busy machine this thread may wake up late
+        times.clear()
+        worker = threading.Thread(target=model.encode, args=(texts,), kwargs={"threads": 1})
+        ticks = []
+        worker.start()
+        while worker.is_alive():
+            time.sleep(0.001)
+            ticks.append(time.monotonic())
+        worker.join()
+        begin, end = times
+        most = max(most, sum(begin < tick < end for tick in ticks))
+        if most >= 5:
+            break
     # If the GIL were not released, there would be at most one, before or after.
-    assert sum(begin < tick < end for tick in ticks) >= 5
+    assert most >= 5
 
 
 @linux_only

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from bge_micro.checkpoint import bundled_folder
+from patience import PATIENCE
 
 from .conftest import Run
 
@@ -79,7 +80,13 @@ def test_standard_streams(tmp_path: Path, command: str) -> None:
     os.link(tmp_path / "in.jsonl", tmp_path / "hard")
     line = f"{sys.executable} -m bge_micro {command}"
     done = subprocess.run(
-        line, shell=True, cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False
+        line,
+        shell=True,
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE,
+        check=False,
     )
     assert done.returncode == 2, done.stderr
     assert "are the same file" in done.stderr

@@ -18,9 +18,9 @@ import numpy as np
 import pytest
 
 from bge_micro import __version__
+from patience import PATIENCE
 
 COMMAND = [sys.executable, "-m", "bge_micro"]
-PATIENCE = 60.0  # seconds; for machines that are busy with other things
 
 posix = pytest.mark.skipif(os.name != "posix", reason="POSIX signals, devices and terminals")
 linux = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")

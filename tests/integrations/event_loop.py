@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 import pytest
 
 from bge_micro import SentenceTransformer
+from patience import PATIENCE
 
 Result = TypeVar("Result")
 
@@ -19,13 +20,13 @@ def run_beside_a_blocked_model(
 ) -> Result:
     """Run a coroutine whose `encode` waits until the event loop has done something else.
 
-    If the coroutine blocked the loop, `encode` would wait for ever; it fails after ten seconds.
+    If the coroutine blocked the loop, `encode` would wait for ever; it fails after a while.
     """
     loop_went_on = threading.Event()
     encode = SentenceTransformer.encode
 
     def waiting_encode(self: SentenceTransformer, *args: Any, **options: Any) -> Any:
-        assert loop_went_on.wait(timeout=10), "the event loop was blocked"
+        assert loop_went_on.wait(PATIENCE), "the event loop was blocked"
         return encode(self, *args, **options)
 
     async def both() -> Result:

@@ -20,8 +20,7 @@ from bge_micro.server.description import describe
 from bge_micro.server.limits import Limits
 from bge_micro.server.run import Address, configure
 from bge_micro.server.service import Service
-
-PATIENCE = 60.0  # seconds; for machines that are busy with other things
+from patience import PATIENCE
 
 
 @dataclass

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from bge_micro.tokenization import Tokenizer
+from patience import PATIENCE
 
 BATCH = [f"Text {i} has a few words, and then some more of them. " * (i % 7) for i in range(200)]
 
@@ -30,7 +31,7 @@ def run(program: str, tokenizer_file: Path, **environment: str) -> str:
         env={**kept, **environment},
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=PATIENCE,
     )
     assert done.returncode == 0, done.stderr
     assert done.stderr == ""
