@@ -94,10 +94,12 @@ async def load(port: int, requests: Sequence[bytes], clients: int, seconds: floa
             lambda first=first: _Client(requests, first, start + seconds), "127.0.0.1", port
         )
         connections.append(client)
-    await asyncio.gather(*(client.done for client in connections))
-    elapsed = time.perf_counter() - start
-    for client in connections:
-        client.close()
+    try:
+        await asyncio.gather(*(client.done for client in connections))
+        elapsed = time.perf_counter() - start
+    finally:
+        for client in connections:
+            client.close()
     return Load(elapsed, sorted(time for client in connections for time in client.latencies))
 
 

@@ -14,11 +14,12 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from bge_micro import SentenceTransformer
+from bge_micro import Plan, SentenceTransformer
 
 if TYPE_CHECKING:
     import httpx
 
+    from .engines import Gate
     from .servers import Running, ServerProcess, Start
 
 # What these tests need beyond the package; test_needs.py names what is missing.
@@ -85,3 +86,15 @@ def start() -> Iterator[Start]:
         server.wait()
         assert server.process.stderr is not None
         server.process.stderr.close()
+
+
+@pytest.fixture(scope="module")
+def plan(model: SentenceTransformer) -> Plan:
+    return model.plan(normalize_embeddings=True)
+
+
+@pytest.fixture
+def gate(model: SentenceTransformer) -> Gate:
+    from .engines import Gate
+
+    return Gate(model)

@@ -1,74 +1,17 @@
-"""The engine's thread alone: which requests run together, which wait, which are refused."""
+"""The engine's threads: which requests run together, which wait, and what spoils which."""
 
 from __future__ import annotations
 
 import asyncio
-import threading
-from collections.abc import Awaitable, Callable, Iterator, Sequence
-from contextlib import contextmanager
-from copy import copy
+from collections.abc import Sequence
 
 import numpy as np
 import pytest
 
 from bge_micro import Encoded, Plan, SentenceTransformer
-from bge_micro.server.engine_thread import EngineThread
-from bge_micro.server.errors import InputError, InternalError, OverloadedError, UnavailableError
-from bge_micro.server.limits import Limits
+from bge_micro.server.errors import InputError, InternalError
 
-from .servers import PATIENCE
-
-
-@pytest.fixture(scope="module")
-def plan(model: SentenceTransformer) -> Plan:
-    return model.plan(normalize_embeddings=True)
-
-
-class Gate:
-    """A model whose runs can be paused, and are recorded."""
-
-    def __init__(self, model: SentenceTransformer) -> None:
-        self.model = copy(model)
-        self.batches: list[int] = []
-        self.tokens: list[int] = []
-        self.entered = threading.Event()
-        self.open = threading.Event()
-
-        def held(rows: Sequence[str], plan: Plan) -> Encoded:
-            self.batches.append(len(rows))
-            self.tokens.append(sum(map(len, rows)))
-            self.entered.set()
-            assert self.open.wait(PATIENCE)
-            return model.run(rows, plan)
-
-        self.model.run = held  # type: ignore[method-assign, assignment]
-
-    async def until_busy(self) -> None:
-        await asyncio.to_thread(self.entered.wait, PATIENCE)
-
-
-@contextmanager
-def started(
-    gate: Gate, queue_texts: int = 10_000, stuck_seconds: float = 60
-) -> Iterator[EngineThread]:
-    limits = Limits(queue_texts=queue_texts, stuck_seconds=stuck_seconds)
-    engine = EngineThread(gate.model, limits, lambda texts: None)
-    engine.start()
-    try:
-        yield engine
-    finally:
-        gate.open.set()
-        engine.stop()
-        assert not engine.alive
-
-
-@pytest.fixture
-def gate(model: SentenceTransformer) -> Gate:
-    return Gate(model)
-
-
-def run(work: Callable[[], Awaitable[None]]) -> None:
-    asyncio.run(asyncio.wait_for(work(), PATIENCE))  # type: ignore[arg-type]
+from .engines import LONG_BLANK, Gate, run, started
 
 
 def test_what_came_meanwhile_runs_together(
@@ -96,23 +39,6 @@ def test_what_came_meanwhile_runs_together(
     assert gate.batches == [1, 20]
 
 
-def test_a_loop_that_ends_before_its_answer_ends_no_thread(gate: Gate, plan: Plan) -> None:
-    with started(gate) as engine:
-
-        async def leave() -> None:
-            late = asyncio.create_task(engine.embed(["too late"], plan, truncate=False))
-            await gate.until_busy()
-            assert not late.done()
-
-        async def come() -> None:
-            answer = await engine.embed(["in time"], plan, truncate=False)
-            assert len(answer.vectors) == 1
-
-        asyncio.run(leave())  # cancels the task, and closes the loop
-        gate.open.set()
-        run(come)
-
-
 def test_a_short_text_is_answered_before_the_oldest_goes_on(
     gate: Gate, model: SentenceTransformer, plan: Plan
 ) -> None:
@@ -122,7 +48,9 @@ def test_a_short_text_is_answered_before_the_oldest_goes_on(
         with started(gate) as engine:
             long = asyncio.create_task(engine.embed(texts, plan, truncate=False))
             await gate.until_busy()
-            short = asyncio.create_task(engine.embed(["a short text"], plan, truncate=False))
+            short = asyncio.create_task(
+                engine.embed(["a short text" + LONG_BLANK], plan, truncate=False)
+            )
             await asyncio.sleep(0)
             gate.open.set()
             await short
@@ -170,7 +98,7 @@ def test_a_small_request_does_not_wait_for_a_large_one(gate: Gate, plan: Plan) -
 
             first = asyncio.create_task(ask("large", large))
             await gate.until_busy()
-            small = asyncio.create_task(ask("small", ["small"]))
+            small = asyncio.create_task(ask("small", ["small" + LONG_BLANK]))
             await asyncio.sleep(0)
             gate.open.set()
             await asyncio.gather(first, small)
@@ -200,25 +128,6 @@ def test_a_large_request_is_not_starved(gate: Gate, model: SentenceTransformer, 
     run(work)
 
 
-def test_a_full_queue_refuses(gate: Gate, plan: Plan) -> None:
-    async def work() -> None:
-        with started(gate, queue_texts=3) as engine:
-            # Alone, a request is served whatever the queue's size.
-            first = asyncio.create_task(engine.embed(["a"] * 2, plan, truncate=False))
-            await gate.until_busy()
-            second = asyncio.create_task(engine.embed(["b"], plan, truncate=False))
-            await asyncio.sleep(0)
-            with pytest.raises(OverloadedError) as full:
-                await engine.embed(["c"], plan, truncate=False)
-            assert full.value.status == 429
-            assert full.value.headers == {"Retry-After": "1"}
-            gate.open.set()
-            await asyncio.gather(first, second)
-            await engine.embed(["c"] * 5, plan, truncate=False)
-
-    run(work)
-
-
 def test_one_bad_request_spoils_no_other(gate: Gate, plan: Plan) -> None:
     async def work() -> None:
         with started(gate) as engine:
@@ -235,45 +144,6 @@ def test_one_bad_request_spoils_no_other(gate: Gate, plan: Plan) -> None:
         assert isinstance(long, InputError)
         assert "row 1 has more than 512 tokens" in str(long)
         assert good.vectors.tobytes() == fine.vectors.tobytes()  # type: ignore[union-attr]
-
-    run(work)
-
-
-def test_what_is_cancelled_is_forgotten(gate: Gate, plan: Plan) -> None:
-    async def work() -> None:
-        with started(gate) as engine:
-            first = asyncio.create_task(engine.embed(["a"], plan, truncate=False))
-            await gate.until_busy()
-            second = asyncio.create_task(engine.embed(["b"] * 7, plan, truncate=False))
-            await asyncio.sleep(0)
-            first.cancel()  # while it is in the engine
-            second.cancel()  # while it waits
-            await asyncio.gather(first, second, return_exceptions=True)
-            gate.open.set()
-            assert (await engine.embed(["c"], plan, truncate=False)).tokens == 3
-            assert engine.waiting_texts == 0
-
-    run(work)
-    assert gate.batches == [1, 1]
-
-
-def test_stopping_finishes_what_was_taken(gate: Gate, plan: Plan) -> None:
-    async def work() -> None:
-        with started(gate) as engine:
-            taken = [
-                asyncio.create_task(engine.embed([f"{n}"] * 3, plan, truncate=False))
-                for n in range(10)
-            ]
-            await gate.until_busy()
-            stopping = asyncio.create_task(asyncio.to_thread(engine.stop))
-            while engine.alive:
-                await asyncio.sleep(0.01)
-            with pytest.raises(UnavailableError):
-                await engine.embed(["late"], plan, truncate=False)
-            gate.open.set()
-            answers = await asyncio.gather(*taken)
-            await stopping
-        assert [answer.tokens for answer in answers] == [9] * 10
 
     run(work)
 
@@ -297,7 +167,7 @@ def test_turns_are_of_so_many_tokens(
         with started(gate) as engine:
             first = asyncio.create_task(engine.embed(large, plan, truncate=True))
             await gate.until_busy()
-            small = asyncio.create_task(engine.embed(["small"], plan, truncate=False))
+            small = asyncio.create_task(engine.embed(["small" + LONG_BLANK], plan, truncate=False))
             await asyncio.sleep(0)
             gate.open.set()
             await small
@@ -348,24 +218,5 @@ def test_whatever_is_raised_fails_one_request_only(
                 failed = [isinstance(answer, InternalError) for answer in answers]
                 assert failed == [False, True, False, True, False]
                 assert engine.alive
-
-    run(work)
-
-
-def test_a_call_that_does_not_end_is_noticed(gate: Gate, plan: Plan) -> None:
-    async def work() -> None:
-        with started(gate, stuck_seconds=0.2) as engine:
-            first = asyncio.create_task(engine.embed(["a"], plan, truncate=False))
-            await gate.until_busy()
-            assert engine.alive
-            await asyncio.sleep(0.3)
-            assert not engine.alive
-            with pytest.raises(UnavailableError, match="stuck"):
-                await engine.embed(["b"], plan, truncate=False)
-            engine.refuse_waiting(UnavailableError("stuck"))
-            with pytest.raises(UnavailableError):
-                await first
-            assert engine.waiting_texts == 0
-            await asyncio.to_thread(engine.stop)  # which does not wait for it
 
     run(work)

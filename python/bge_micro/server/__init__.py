@@ -2,7 +2,8 @@
 
 app        routes; every request's way through key, body, handler and errors
 openai_api, tei_api, ollama_api, site   the handlers
-engine_thread   the one thread that encodes, all that has arrived together
+engine     what encodes: small requests beside large ones, and the queue's limit
+engine_thread   a thread that encodes, all that has arrived together; jobs has its requests
 worker_thread   a thread for other calls of native code; native_thread is the base of both
 tokens     token ids that clients send, and tokens that they are shown
 fields, foreign_fields, body, errors   what a request may hold, and what is said when it does not

@@ -39,7 +39,7 @@ Post = Callable[[Service, Any, dict[str, Any]], Awaitable[Response]]
 
 
 def build_app(service: Service, admission: Admission = EVERYBODY) -> ASGIApp:
-    """Return the ASGI application; its lifespan starts and ends the engine's thread.
+    """Return the ASGI application; its lifespan starts and ends the threads.
 
     Args:
         service: What it serves.

@@ -7,28 +7,20 @@ even in their last bit.
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import threading
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from functools import partial
 from itertools import pairwise
+from queue import SimpleQueue
 from typing import Any, TypeAlias
 
 import numpy as np
 
 from bge_micro import SentenceTransformer
 from bge_micro.plan import Plan
-from bge_micro.server.errors import (
-    TRY_AGAIN,
-    InternalError,
-    OverloadedError,
-    RequestError,
-    UnavailableError,
-)
+from bge_micro.server.errors import InternalError, RequestError, UnavailableError
 from bge_micro.server.jobs import Embedded, Job
-from bge_micro.server.limits import Limits
 from bge_micro.server.logs import place_of
 from bge_micro.server.native_thread import NativeThread, call_in
 from bge_micro.server.tokens import IdReader
@@ -38,11 +30,8 @@ from bge_micro.server.tokens import IdReader
 _TURN_TOKENS = 1024
 _OLDEST_TOKENS = 512
 # If it has so many of them, and another request can be answered in this turn, the others' rows are
-# encoded and answered before. So a short text waits for one turn of the oldest at most.
+# encoded and answered before. So what has few tokens waits for one turn of the oldest at most.
 _HEAVY_TOKENS = 256
-# Of a full queue, this share is for requests of few texts.
-_SMALL_TEXTS = 32
-_SMALL_SHARE = 4
 
 # A job, and rows of it: texts, lists of ids, or tokens.
 Part: TypeAlias = tuple[Job, Sequence[Any]]
@@ -51,32 +40,32 @@ _log = logging.getLogger(__name__)
 
 
 class EngineThread(NativeThread):
-    """Encodes the rows of requests. Its methods are for the event loop, which they never block."""
+    """Encodes the rows of jobs. Its methods are for the event loop, which they never block."""
 
     def __init__(
-        self, model: SentenceTransformer, limits: Limits, on_batch: Callable[[int], object]
+        self,
+        name: str,
+        model: SentenceTransformer,
+        stuck_seconds: float,
+        on_batch: Callable[[int], object],
     ) -> None:
         """Prepare; `start` starts it.
 
         Args:
+            name: The thread's name.
             model: The model, whose settings must stay.
-            limits: How many texts may wait or be worked on, and when a turn seems not to end.
+            stuck_seconds: When a turn seems not to end.
             on_batch: Called with the number of texts of each call of the core, in the thread.
         """
-        super().__init__("bge-micro-engine", limits.stuck_seconds)
+        super().__init__(name, stuck_seconds)
         self._model = model
         self._ids = IdReader(model)
-        self._queue_texts = limits.queue_texts
         self._on_batch = on_batch
-        self._arrival = threading.Condition()
-        self._waiting: list[Job] = []
-        self._texts = 0
+        self._waiting: set[Job] = set()  # for the event loop
+        self._arrivals: SimpleQueue[Job | None] = SimpleQueue()  # None is the last
+        self._arriving = threading.Lock()
         self._stopping = False
-
-    @property
-    def waiting_texts(self) -> int:
-        """Texts that wait or are worked on."""
-        return self._texts
+        self._jobs: list[Job] = []  # for the thread: the oldest first
 
     @property
     def alive(self) -> bool:
@@ -84,99 +73,48 @@ class EngineThread(NativeThread):
         return self._thread.is_alive() and not self._stopping and not self.stuck
 
     def stop(self) -> None:
-        """Finish what has been taken, then end the thread, and wait for that unless it is stuck."""
-        with self._arrival:
+        """Let the thread end when it has finished what it has."""
+        with self._arriving:
             self._stopping = True
-            self._arrival.notify()
+            self._arrivals.put(None)
+
+    def join(self) -> None:
+        """Wait for its end, unless it is stuck."""
         while self._thread.is_alive() and not self.stuck:
             self._thread.join(1.0)
 
     def refuse_waiting(self, error: RequestError) -> None:
         """Raise an exception from all calls of `embed` that have not returned."""
-        waiting = self._waiting.copy()
-        self._forget(waiting)
-        for job in waiting:
-            job.error = error
-            job.deliver()
+        for job in self._waiting:
+            job.refuse(error)
 
-    @contextmanager
-    def room_for(self, texts: int) -> Iterator[None]:
-        """Count texts as waiting while the block runs.
+    async def embed(self, job: Job) -> Embedded:
+        """Encode a job's rows.
 
         Raises:
-            OverloadedError: Too many texts are waiting already.
-            UnavailableError: The server is about to stop, or stuck.
-        """
-        with self._arrival:
-            self._admit(texts)
-        try:
-            yield
-        finally:
-            with self._arrival:
-                self._texts -= texts
-
-    async def embed(
-        self, rows: Sequence[Any], plan: Plan, *, are_ids: bool = False, truncate: bool
-    ) -> Embedded:
-        """Encode rows.
-
-        Args:
-            rows: n texts, or lists of token ids.
-            plan: How they become vectors; its truncation is "silent".
-            are_ids: Whether they are token ids.
-            truncate: Whether texts with too many tokens are used up to the limit.
-
-        Raises:
-            OverloadedError: Too many texts are waiting already.
             UnavailableError: The server is about to stop, or stuck.
             InputError: A row has too many tokens, or is no list of token ids.
         """
-        loop = asyncio.get_running_loop()
-        job = Job(rows, are_ids, plan, truncate, loop.create_future())
-        with self._arrival:
-            self._admit(len(rows))
-            self._waiting.append(job)
-            self._arrival.notify()
+        with self._arriving:  # so that no job comes behind the last
+            if self._stopping:
+                raise UnavailableError("the server is about to stop")
+            self._arrivals.put(job)
+        self._waiting.add(job)
         try:
             return await job.answer
-        except asyncio.CancelledError:
-            self._forget([job])
-            raise
-
-    def _admit(self, texts: int) -> None:
-        if not self.alive:
-            raise UnavailableError("the server is about to stop, or its engine is stuck")
-        # A lone request is served whatever its size, which has a limit of its own.
-        most = self._queue_texts
-        if texts > _SMALL_TEXTS:
-            most -= most // _SMALL_SHARE
-        if self._texts and self._texts + texts > most:
-            raise OverloadedError(f"{self._texts} texts are waiting; try again", headers=TRY_AGAIN)
-        self._texts += texts
-
-    def _forget(self, jobs: Sequence[Job]) -> None:
-        """Take jobs out of the queue, unless they are out already."""
-        with self._arrival:
-            for job in jobs:
-                if job in self._waiting:
-                    self._waiting.remove(job)
-                    self._texts -= len(job.rows)
+        finally:
+            self._waiting.discard(job)
 
     def _work(self) -> None:
         while jobs := self._next_jobs():
             with self._timer:
                 shares = self._take_turn(jobs)
-            self._finish([job for job in jobs if job.error])
+            _hand_over([job for job in jobs if job.error])
             for share in shares:
                 with self._timer:
                     self._encode_share(share)
                 # Not all jobs: rows of a later share are taken already, but have no vectors yet.
-                self._finish([job for job, _ in share if job.error or not job.left])
-
-    def _finish(self, jobs: list[Job]) -> None:
-        if jobs:
-            self._forget(jobs)
-            call_in(jobs[0].answer.get_loop(), _deliver, jobs)
+                _hand_over([job for job, _ in share if job.error or not job.left])
 
     def _next_jobs(self) -> list[Job]:
         """Wait for work, and return all of it in the order of its turn; nothing means to end.
@@ -184,10 +122,15 @@ class EngineThread(NativeThread):
         The oldest request is first, so that it gets done; then come the smallest, so that a single
         text does not wait for somebody's thousands.
         """
-        with self._arrival:
-            while not self._waiting and not self._stopping:
-                self._arrival.wait()
-            return self._waiting[:1] + sorted(self._waiting[1:], key=lambda job: job.left)
+        jobs = self._jobs = [job for job in self._jobs if not job.over]
+        while not jobs or not self._arrivals.empty():
+            job = self._arrivals.get()
+            if job is None:
+                self._arrivals.put(None)  # for the next time
+                break
+            if not job.over:
+                jobs.append(job)
+        return jobs[:1] + sorted(jobs[1:], key=lambda job: job.left)
 
     def _take_turn(self, jobs: list[Job]) -> list[list[Part]]:
         """Take some rows of the jobs, those of the oldest for sure; what to encode one by one."""
@@ -258,6 +201,12 @@ class EngineThread(NativeThread):
             stop = start + len(rows)
             job.add_vectors(rows, vectors[start:stop])
             start = stop
+
+
+def _hand_over(jobs: list[Job]) -> None:
+    """Have the event loop deliver what became of jobs."""
+    if jobs:
+        call_in(jobs[0].answer.get_loop(), _deliver, jobs)
 
 
 def _deliver(jobs: list[Job]) -> None:

@@ -55,7 +55,9 @@ class Job:
     are_ids: bool
     plan: Plan
     truncate: bool
-    answer: asyncio.Future[Embedded]
+    answer: asyncio.Future[Embedded] = field(
+        default_factory=lambda: asyncio.get_running_loop().create_future()
+    )
     ready: list[Ids] = field(default_factory=list)
     tokenized: int = 0
     error: RequestError | None = None
@@ -72,6 +74,11 @@ class Job:
     def left(self) -> int:
         """Rows that have none yet."""
         return len(self.rows) - self.done
+
+    @property
+    def over(self) -> bool:
+        """Whether nothing is left to do, or nobody waits for it any more."""
+        return self.error is not None or not self.left or self.answer.done()
 
     def to_tokenize(self, room: int) -> tuple[Sequence[Any], int]:
         """Return the rows to tokenize next so that some `room` tokens are ready, and how many."""
@@ -117,10 +124,14 @@ class Job:
 
     def deliver(self) -> None:
         """Hand over the result, or the error; in the event loop."""
-        if self.answer.done():  # cancelled
-            return
         if self.error is not None:
-            self.answer.set_exception(self.error)
+            self.refuse(self.error)
+        if self.answer.done():  # or cancelled
             return
         vectors = self._blocks[0] if len(self._blocks) == 1 else np.concatenate(self._blocks)
         self.answer.set_result(Embedded(vectors, self._tokens, self._truncated))
+
+    def refuse(self, error: RequestError) -> None:
+        """Hand over an error, unless there is an answer already; in the event loop."""
+        if not self.answer.done():
+            self.answer.set_exception(error)

@@ -12,7 +12,7 @@ from functools import partial
 from typing import Any
 
 from bge_micro import SentenceTransformer, __version__
-from bge_micro.server.engine_thread import EngineThread
+from bge_micro.server.engine import Engine
 from bge_micro.server.errors import InputError, UnavailableError, UnknownModelError
 from bge_micro.server.fields import Rows
 from bge_micro.server.foreign_fields import ForeignFields
@@ -90,7 +90,7 @@ class Service:
             model.isa,
             model.threads,
         )
-        self.engine = EngineThread(self.transformer, limits, self._on_batch)
+        self.engine = Engine(self.transformer, limits, self._on_batch)
         self._tokens_thread = WorkerThread("bge-micro-tokens", limits.stuck_seconds)
         facts = {
             "version": __version__,
@@ -119,7 +119,7 @@ class Service:
         """Refuse, for as long as this runs, what waits for a thread that is stuck."""
         while True:
             await asyncio.sleep(min(1.0, self.limits.stuck_seconds))
-            for thread in (self.engine, self._tokens_thread):
+            for thread in (*self.engine.threads, self._tokens_thread):
                 if thread.stuck:
                     _log.error("stuck", extra={"fields": {"thread": thread.name}})
                     thread.refuse_waiting(UnavailableError("a call in the server does not end"))

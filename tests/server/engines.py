@@ -1,0 +1,59 @@
+"""An engine without a server, whose calls of the core can be held."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from contextlib import contextmanager
+from copy import copy
+
+from bge_micro import Encoded, Plan, SentenceTransformer
+from bge_micro.server.engine import Engine
+from bge_micro.server.limits import Limits
+
+from .servers import PATIENCE
+
+# Few tokens, but so many characters that the thread for large requests has it.
+LONG_BLANK = " " * 1000
+
+
+class Gate:
+    """A model whose runs are recorded, and can be paused if they have so many tokens."""
+
+    def __init__(self, model: SentenceTransformer, holds_from: int = 0) -> None:
+        self.model = copy(model)
+        self.batches: list[int] = []
+        self.tokens: list[int] = []
+        self.entered = threading.Event()
+        self.open = threading.Event()
+
+        def held(rows: Sequence[str], plan: Plan) -> Encoded:
+            self.batches.append(len(rows))
+            self.tokens.append(sum(map(len, rows)))
+            if self.tokens[-1] >= holds_from:
+                self.entered.set()
+                assert self.open.wait(PATIENCE)
+            return model.run(rows, plan)
+
+        self.model.run = held  # type: ignore[method-assign, assignment]
+
+    async def until_busy(self) -> None:
+        await asyncio.to_thread(self.entered.wait, PATIENCE)
+
+
+@contextmanager
+def started(gate: Gate, queue_texts: int = 10_000, stuck_seconds: float = 60) -> Iterator[Engine]:
+    limits = Limits(queue_texts=queue_texts, stuck_seconds=stuck_seconds)
+    engine = Engine(gate.model, limits, lambda texts: None)
+    engine.start()
+    try:
+        yield engine
+    finally:
+        gate.open.set()
+        engine.stop()
+        assert not engine.alive
+
+
+def run(work: Callable[[], Awaitable[None]]) -> None:
+    asyncio.run(asyncio.wait_for(work(), PATIENCE))  # type: ignore[arg-type]
