@@ -49,6 +49,7 @@ TESTS: dict[str, list[str]] = {
     "cpp/kernels/attention": ["tests/core/test_attention.py"],
     "cpp/kernels/pool.h": ["tests/core/test_pool.py"],
     "cpp/kernels/packed.h": ["tests/core/test_linear_int8.py", "tests/core/test_linear_float32.py"],
+    "cpp/kernels/tile_unit.h": ["tests/core/test_tile_unit.py"],
     "cpp/kernels/soft_fma.h": ["tests/core/test_soft_fma.py"],
     "cpp/isa/": ["tests/core"],
     "cpp/model/pack": ["tests/core/test_linear_int8.py", "tests/core/test_model_errors.py"],

@@ -50,6 +50,16 @@ PYBIND11_MODULE(_core, module, py::mod_gil_not_used()) {
         return list;
       },
       "Instruction sets of this build, best first, and whether this CPU has them.");
+  module.def(
+      "refusals",
+      [] {
+        py::dict reasons;
+        for (const bge::InstructionSet& set : bge::instruction_sets()) {
+          if (!set.refusal.empty()) reasons[set.name] = set.refusal;
+        }
+        return reasons;
+      },
+      "Why the operating system refuses instruction sets that the CPU has, by their names.");
   py::class_<FloatModeScope>(module, "DefaultFloatMode",
                              "A with block in which this thread rounds to nearest even and keeps "
                              "subnormals, whatever the caller has set.")

@@ -6,12 +6,19 @@
 #include "isa/tables.h"
 
 namespace bge {
+namespace {
+
+std::string refusal(const std::string& name, const CpuFeatures& cpu) {
+  return name == "amx_int8" ? cpu.amx_refused : "";
+}
+
+}  // namespace
 
 const std::vector<InstructionSet>& instruction_sets() {
   static const std::vector<InstructionSet> list = [] {
     const CpuFeatures cpu = detect_cpu();
     return std::vector<InstructionSet>{
-#define BGE_ISA(name, table, feature) {#name, table, cpu.feature},
+#define BGE_ISA(name, table, feature) {#name, table, cpu.feature, refusal(#name, cpu)},
 #include "isa/instruction_sets.inc"
     };
   }();
@@ -23,6 +30,10 @@ const InstructionSet& select_instruction_set(const std::string& name) {
   for (const InstructionSet& set : instruction_sets()) {
     if (name.empty() ? set.supported : name == set.name) {
       if (set.supported) return set;
+      if (!set.refusal.empty()) {
+        throw std::invalid_argument("instruction set '" + name + "' cannot run: " + set.refusal +
+                                    "; unset BGE_MICRO_ISA to use the best one that can");
+      }
       throw std::invalid_argument("instruction set '" + name +
                                   "' is not supported by this CPU (or not enabled by its "
                                   "operating system); unset BGE_MICRO_ISA to use the best one");

@@ -11,10 +11,12 @@ namespace bge {
 struct InstructionSet {
   const char* name;
   const KernelTable& kernels;
-  bool supported;  // by this CPU and its operating system
+  bool supported;       // by this CPU and its operating system
+  std::string refusal;  // why the operating system refuses to this process what the CPU has, or ""
 };
 
-// All instruction sets of this build, best first; scalar, which runs everywhere, is last.
+// All instruction sets of this build, best first; scalar, which runs everywhere, is last. The first
+// call detects the CPU, which may ask for a permission (isa/cpu.h).
 const std::vector<InstructionSet>& instruction_sets();
 
 // The named one, or the best one for an empty name. Throws std::invalid_argument for a name that

@@ -36,6 +36,7 @@
 //   An instruction that takes more than four codes of one row has, instead of the last two lines,
 //   kOwnTile and tile<rows>(), which does what dot_tile() of linear.h does; the number of steps is
 //   then even.
+//   Where there is a unit of tile registers: TileUnit and tile_dot, see tile_unit.h
 //
 // Rules that make the bits equal everywhere: a lane is an output; only sum_lanes() adds across
 // lanes, by halving 16-8-4-2-1; a multiplication and an addition are fused where fma() is written

@@ -10,6 +10,7 @@
 
 #include "kernels/gelu.h"
 #include "kernels/lanes.h"
+#include "kernels/tile_unit.h"
 
 namespace bge {
 namespace {
@@ -266,6 +267,13 @@ template <class Isa, class Dot>
 BGE_NOINLINE void linear_int8(const Operand& input, Range rows, const PackedLinear& weights,
                               Range panels, Epilogue epilogue, float* out, std::size_t stride) {
   const Int8Tile<Isa, Dot> tile{input, weights, epilogue, out, stride};
+  if constexpr (HasTileUnit<Dot>) {
+    if (tiles_pay(rows.size(), panels.size(), weights.inner / kStepDepth)) {
+      SumsToFinish<Int8Tile<Isa, Dot>> sums(tile);
+      TileProducts<Dot, decltype(sums)>{input, rows, weights, panels, sums}.run();
+      return;
+    }
+  }
   run_tiles<Dot::kPanels, Dot::kRows>(tile, rows, panels);
 }
 
@@ -273,6 +281,13 @@ BGE_NOINLINE void linear_int8(const Operand& input, Range rows, const PackedLine
 template <class Dot>
 BGE_NOINLINE void dot_products(const Operand& input, int rows, const PackedLinear& weights,
                                std::int32_t* sums, std::size_t stride) {
+  if constexpr (HasTileUnit<Dot>) {
+    if (tiles_pay(rows, weights.panels, weights.inner / kStepDepth)) {
+      SumsInPlace out{sums, stride};
+      TileProducts<Dot, SumsInPlace>{input, {0, rows}, weights, {0, weights.panels}, out}.run();
+      return;
+    }
+  }
   const ProductTile<Dot> tile{input, weights, sums, stride};
   run_tiles<Dot::kPanels, Dot::kRows>(tile, {0, rows}, {0, weights.panels});
 }

@@ -28,16 +28,24 @@ def choose_isa() -> Choice:
     """Choose the instruction set: BGE_MICRO_ISA, or the best that this CPU has.
 
     Raises:
-        ValueError: BGE_MICRO_ISA names a set that this build or this CPU does not have.
+        ValueError: BGE_MICRO_ISA names a set that this build or this CPU does not have, or that the
+            operating system refuses to this process.
     """
     forced = os.environ.get(ISA_VARIABLE, "")
     sets = _core.instruction_sets()
     supported = [name for name, usable in sets if usable]
+    refusals = _core.refusals()
     if not forced:
-        return Choice(supported[0], "the best that this CPU supports")
+        better = "".join(f"; not {name}: {why}" for name, why in refusals.items())
+        return Choice(supported[0], f"the best that this CPU supports{better}")
     if forced not in dict(sets):
         built = ", ".join(name for name, _ in sets)
         raise ValueError(f"{ISA_VARIABLE} is {forced!r}; this build has {built}.")
+    if forced in refusals:
+        raise ValueError(
+            f"{ISA_VARIABLE} is {forced!r}, which cannot run here. {refusals[forced]}; "
+            f"this process can use {', '.join(supported)}."
+        )
     if forced not in supported:
         raise ValueError(
             f"{ISA_VARIABLE} is {forced!r}, which this CPU does not support; "

@@ -32,6 +32,9 @@ AVX2 = "cpp/isa/lanes_avx2.h"
 AVX512 = "cpp/isa/lanes_avx512.h"
 SSE41 = "cpp/isa/lanes_sse41.h"
 VNNI = "cpp/isa/dots_vnni.h"
+TILES = "cpp/kernels/tile_unit.h"
+AMX = "cpp/isa/dots_amx.h"
+MODEL = "cpp/isa/amx_model.h"
 PACK = "cpp/model/pack.cpp"
 PAIRED = "cpp/model/pack_paired.cpp"
 ENCODER = "cpp/model/encoder.cpp"
@@ -172,6 +175,17 @@ MUTANTS = [
     ),
     Mutant(VNNI, "kWeightOffset = 128", "kWeightOffset = 126", "avx512vnni"),
     Mutant(VNNI, "kCodeOffset = 128", "kCodeOffset = 127", "avx512vnni"),
+    Mutant(TILES, "weights ? depth / kStepDepth : row_count", "row_count", "amx_int8_model"),
+    Mutant(TILES, "return tile > 0 && row > last ? last : row", "return row", "amx_int8_model"),
+    Mutant(TILES, "kKeep.bytes + rest", "kKeep.bytes + kTileBytes", "amx_int8_model"),
+    Mutant(TILES, "if (rest > 0)", "if (rest > 16)", "amx_int8_model"),
+    Mutant(TILES, "steps + panel_bytes - kTileSteps * kStepBytes", "at", "amx_int8_model"),
+    Mutant(TILES, "kTile ? next_row : row, panel", "row, panel", "amx_int8_model"),
+    Mutant(TILES, "tile * kTileRows + rows.begin - row", "tile * kTileRows", "amx_int8_model"),
+    Mutant(TILES, "if (count % 2 != 0)", "if (count == 1)", "amx_int8_model"),
+    Mutant(TILES, "if (count < kPanels)", "if (count + 1 < kPanels)", "amx_int8_model"),
+    Mutant(AMX, "dot_signed_unsigned<", "dot_unsigned_signed<", "amx_int8_model"),
+    Mutant(MODEL, "[codes][r][kStepDepth * k + i]", "[codes][r][kStepDepth * k]", "amx_int8_model"),
     Mutant(PACK, "sum += q;", "sum -= q;"),
     Mutant(PACK, "too_low |= q == -128", "too_low |= q == -127"),
     Mutant(PACK, "if (part.input_factor) w *= part.input_factor[k];", ""),

@@ -152,6 +152,22 @@ def test_an_instruction_set_that_is_not_there(isa: str, monkeypatch: pytest.Monk
     assert f"'{isa}'" in run_child(program)
 
 
+def test_an_instruction_set_that_the_system_refuses(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The best of the others runs; what chose it, and the error of the refused one, tell why."""
+    best = next(name for name, usable in _core.instruction_sets() if usable)
+    why = "Linux does not let this process use AMX: No space left on device"
+    monkeypatch.setattr(_core, "refusals", lambda: {"amx_int8": why})
+    monkeypatch.setattr(
+        _core, "instruction_sets", lambda: [("amx_int8", False), (best, True), ("scalar", True)]
+    )
+    monkeypatch.delenv("BGE_MICRO_ISA", raising=False)
+    reason = f"the best that this CPU supports; not amx_int8: {why}"
+    assert runtime.choose_isa() == (best, reason)
+    monkeypatch.setenv("BGE_MICRO_ISA", "amx_int8")
+    with pytest.raises(ValueError, match=f"'amx_int8', which cannot run here. {why}; .*{best}"):
+        SentenceTransformer()
+
+
 def test_threads_change_no_bit(model: SentenceTransformer, sentences: list[str]) -> None:
     expected = model.encode(sentences, threads=1).tobytes()
     environ = dict(os.environ)

@@ -33,6 +33,7 @@ PLAIN_C = {"memcpy", "memmove", "memset", "memcmp", "__stack_chk_fail", "_GLOBAL
 
 # Multiply-adds in the innermost loop of the largest tile, as isa/lanes_*.h describe the tiles.
 TILES = {
+    "amx_int8": {"vpdpbusd": 16, "vfmadd": 12},
     "avx512vnni": {"vpdpbusd": 16, "vfmadd": 12},
     "avx512vl_vnni": {"vpdpbusd": 12, "vfmadd": 12},
     "avxvnni": {"{vex} vpdpbusd": 12, "vfmadd": 12},
@@ -54,6 +55,7 @@ X86 = {
     "SSE3 to SSE4": re.compile(SSE41),
     "AVX": re.compile(r"({\w+} )?v(?!er[rw])[a-z]|.*%ymm"),
     "AVX-VNNI": re.compile(r"{vex} vpdp"),
+    "AMX": re.compile(r"(ld|st)tilecfg|tile(load|store|zero|release)|tdp"),
     "AVX-512": re.compile(r"vpdp|.*(%zmm|%k[0-7]|%[xy]mm(1[6-9]|2\d|3[01]))"),
 }
 ARM64 = {
@@ -66,6 +68,8 @@ ALLOWED: dict[str, list[str]] = {
     "avxvnni": ["AVX-VNNI", "AVX"],
     "avx512vl_vnni": ["AVX-512", "AVX"],
     "avx512vnni": ["AVX-512", "AVX"],
+    "amx_int8": ["AMX", "AVX-512", "AVX"],
+    "amx_int8_model": ["AVX"],
     "neon_dotprod": ["dot product"],
     "neon_i8mm": ["matrix product", "dot product"],
 }
@@ -193,3 +197,49 @@ def test_every_avx512_tile_is_its_multiply_adds(build: Path, multiply_add: str) 
     assert all(found[count] >= expected[count] for count in expected), (found, expected)
     for loop in tiles:
         assert not [i for i in loop.body if i.stores or i.reloads], loop.function
+
+
+@pytest.mark.skipif("amx_int8" not in ISAS, reason="another architecture")
+@pytest.mark.parametrize(
+    ("kernel", "product", "loads_of_four"),
+    [("linear_int8", "tdpbusd", {4, 5}), ("dot_products", "tdpbsud", {5})],
+    ids=["linear", "keys"],
+)
+def test_amx_blocks_are_their_loads_and_products(
+    build: Path, kernel: str, product: str, loads_of_four: set[int]
+) -> None:
+    """Four products to four loads, or five in a last tile of rows; no other access to memory.
+
+    Queries come in groups of 16, so their products with keys have single tiles of rows only.
+    """
+    loops = [
+        loop
+        for loop in inner_loops(build / "isa_amx_int8.dir/cpp/isa/amx_int8.cpp.o")
+        if kernel in loop.function and loop.count("tdp")
+    ]
+    assert {loop.count("tileload") for loop in loops if loop.count(product) == 4} == loads_of_four
+    for loop in loops:
+        products = loop.count(product)
+        assert products == loop.count("tdp")
+        assert loop.count("tileload") <= products + 1
+        others = [i for i in loop.body if "%tmm" not in i.operands]
+        spills = [i for i in others if re.search(r"%[xyz]mm|\(", i.operands)]
+        assert products < 4 or all(i.mnemonic == "lea" for i in spills), loop.function
+
+
+@pytest.mark.skipif("amx_int8" not in ISAS, reason="another architecture")
+def test_amx_registers_are_released(build: Path) -> None:
+    """Each function that configures the tile unit releases it, on every way to its return."""
+    configured = 0
+    for name, code in functions(build / "isa_amx_int8.dir/cpp/isa/amx_int8.cpp.o"):
+        inside = False
+        for instruction in code:
+            if instruction.mnemonic == "ldtilecfg":
+                assert not inside, name
+                inside = True
+                configured += 1
+            elif instruction.mnemonic == "tilerelease":
+                inside = False
+            elif instruction.mnemonic.startswith("ret"):
+                assert not inside, name
+    assert configured >= 3  # linears, keys, values

@@ -8,7 +8,7 @@ import pytest
 
 from bge_micro import SentenceTransformer
 from bge_micro.runtime import ISA_VARIABLE
-from core.isas import HARDWARE, WITHOUT_FMA
+from core.isas import HARDWARE, SLOW
 from golden.make_digests import (
     COMPUTE_TYPES,
     committed_digests,
@@ -20,9 +20,9 @@ from golden.make_digests import (
 
 TEXTS = 335
 
-# Without FMA in hardware a float32 token takes 4 to 7 ms and an int8 one up to 1 ms, so that code
-# gets a part of the texts. Line n of the file has n + 2 tokens up to line 62, SLOW_LONG have 97,
-# 193 and 512; after them come sentences in many scripts, then odd input.
+# Without FMA in hardware a float32 token takes 4 to 7 ms and an int8 one up to 1 ms, as by the
+# model of AMX, so these get a part of the texts. Line n of the file has n + 2 tokens up to line 62,
+# SLOW_LONG have 97, 193 and 512; after them come sentences in many scripts, then odd input.
 SLOW_LONG = (74, 95, 133)
 SLOW_ROWS = {
     "int8": [*range(0, 62, 5), *SLOW_LONG, *range(180, TEXTS, 9)],
@@ -60,15 +60,13 @@ def test_all_texts(monkeypatch: pytest.MonkeyPatch, isa: str, compute_type: str)
 
 
 @pytest.mark.parametrize("compute_type", COMPUTE_TYPES)
-@pytest.mark.parametrize("isa", WITHOUT_FMA)
+@pytest.mark.parametrize("isa", SLOW)
 def test_some_texts(monkeypatch: pytest.MonkeyPatch, isa: str, compute_type: str) -> None:
     assert_golden(monkeypatch, isa, compute_type, SLOW_ROWS[compute_type])
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("compute_type", COMPUTE_TYPES)
-@pytest.mark.parametrize("isa", WITHOUT_FMA)
-def test_all_texts_without_fma(
-    monkeypatch: pytest.MonkeyPatch, isa: str, compute_type: str
-) -> None:
+@pytest.mark.parametrize("isa", SLOW)
+def test_all_texts_slowly(monkeypatch: pytest.MonkeyPatch, isa: str, compute_type: str) -> None:
     assert_golden(monkeypatch, isa, compute_type, range(TEXTS))
