@@ -104,7 +104,7 @@ def tiny_folder(tmp_path: Path, tiny_tensors: Tensors, write_json: Callable[...,
     )
     pooling = {"word_embedding_dimension": TINY.hidden, "pooling_mode_mean_tokens": True}
     write_json(folder / "1_Pooling/config.json", pooling)
-    write_json(folder / "tokenizer.json", {"normalizer": {"lowercase": True}})
+    build_wordpiece_tokenizer(VOCAB).save(str(folder / "tokenizer.json"))
     save_file(tiny_tensors, folder / "model.safetensors")
     return folder
 

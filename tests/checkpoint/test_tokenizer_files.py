@@ -48,6 +48,12 @@ def cased(plain_folder: Path, tmp_path: Path) -> Path:
     return tmp_path / "cased"
 
 
+def with_normalizer(normalizer: Any) -> dict[str, Any]:
+    """Return the contents of a tokenizer.json."""
+    contents: dict[str, Any] = json.loads(build_wordpiece_tokenizer(VOCAB).to_str())
+    return contents | {"normalizer": normalizer}
+
+
 SETTINGS: list[dict[str, Any]] = [
     {},
     {"do_lower_case": True},
@@ -148,7 +154,7 @@ def test_a_multilingual_tokenizer(theirs: SimpleNamespace, cased: Path, tmp_path
 
 
 def test_nothing_is_replaced_where_nothing_differs(tiny_folder: Path, write_json: Write) -> None:
-    write_json(tiny_folder / "tokenizer.json", {"normalizer": UNCASED})
+    write_json(tiny_folder / "tokenizer.json", with_normalizer(UNCASED))
     write_json(tiny_folder / "tokenizer_config.json", {"do_lower_case": True})
     write_json(tiny_folder / "sentence_bert_config.json", {"do_lower_case": True})
     assert load_folder(tiny_folder).normalizer is None
@@ -179,7 +185,7 @@ def test_vocab_alone(tiny_folder: Path, write_json: Write) -> None:
 def test_settings_that_are_none(
     tiny_folder: Path, write_json: Write, name: str, value: Any
 ) -> None:
-    write_json(tiny_folder / "tokenizer.json", {"normalizer": UNCASED})
+    write_json(tiny_folder / "tokenizer.json", with_normalizer(UNCASED))
     write_json(tiny_folder / "tokenizer_config.json", {name: value})
     with pytest.raises(CheckpointError, match=rf"tokenizer_config\.json: {name} is"):
         load_folder(tiny_folder)
@@ -189,10 +195,10 @@ def test_lowercasing_that_cannot_be_added(tiny_folder: Path, write_json: Write) 
     write_json(tiny_folder / "sentence_bert_config.json", {"do_lower_case": True})
     lower = {"type": "Sequence", "normalizers": [{"type": "NFC"}, {"type": "Lowercase"}]}
     for normalizer in (lower, {"type": "Lowercase"}, {"lowercase": True}):
-        write_json(tiny_folder / "tokenizer.json", {"normalizer": normalizer})
+        write_json(tiny_folder / "tokenizer.json", with_normalizer(normalizer))
         assert load_folder(tiny_folder).normalizer is None
     for other in (None, {"type": "NFC"}, {"type": "Sequence", "normalizers": 3}, {"lowercase": 0}):
-        write_json(tiny_folder / "tokenizer.json", {"normalizer": other})
+        write_json(tiny_folder / "tokenizer.json", with_normalizer(other))
         with pytest.raises(CheckpointError, match="keeps upper case"):
             load_folder(tiny_folder)
 
@@ -216,9 +222,9 @@ SPECIAL_TOKEN = {"content": "[NEW]", "special": True}
 @pytest.mark.parametrize(
     ("name", "contents"),
     [
-        ("added_tokens.json", {"[NEW]": 10}),
+        ("added_tokens.json", {"[NEW]": len(VOCAB)}),
         ("special_tokens_map.json", {"additional_special_tokens": ["[NEW]"]}),
-        ("tokenizer_config.json", {"added_tokens_decoder": {"10": SPECIAL_TOKEN}}),
+        ("tokenizer_config.json", {"added_tokens_decoder": {str(len(VOCAB)): SPECIAL_TOKEN}}),
         ("tokenizer_config.json", {"additional_special_tokens": ["[NEW]", "[CLS]"]}),
         ("tokenizer_config.json", {"extra_special_tokens": [SPECIAL_TOKEN]}),
         ("tokenizer_config.json", {"extra_special_tokens": {"new_token": "[NEW]"}}),
@@ -281,7 +287,7 @@ def test_a_class_that_contradicts_the_tokenizer(
 @pytest.mark.parametrize("name", ["tokenizer_args", "processor_kwargs"])
 def test_arguments_of_the_tokenizer(tiny_folder: Path, write_json: Write, name: str) -> None:
     """They come before tokenizer_config.json, as sentence-transformers passes them."""
-    write_json(tiny_folder / "tokenizer.json", {"normalizer": UNCASED})
+    write_json(tiny_folder / "tokenizer.json", with_normalizer(UNCASED))
     write_json(tiny_folder / "tokenizer_config.json", {"model_max_length": 15})
     given = {"do_lower_case": False, "model_max_length": 9, "use_fast": True}
     write_json(tiny_folder / "sentence_bert_config.json", {name: given})

@@ -12,7 +12,7 @@ from typing import NamedTuple
 from bge_micro.checkpoint.errors import CheckpointError
 from bge_micro.checkpoint.folder import Checkpoint
 from bge_micro.checkpoint.side_file import SIDE_FILE_NAME, SideFile, file_sha256
-from bge_micro.checkpoint.tokenizer_files import TOKENIZER_NAME
+from bge_micro.checkpoint.tokenizer_sections import TOKENIZER_NAME
 from bge_micro.checkpoint.weight_files import WEIGHTS_NAME
 
 

@@ -43,6 +43,11 @@ def read_json_object(path: Path, most_bytes: int = MAX_JSON_BYTES) -> dict[str, 
 
 def read_json(path: Path, most_bytes: int = MAX_JSON_BYTES) -> Any:
     """Read any JSON value from a file; raises like `read_json_object`."""
+    return parse_json(read_bounded(path, most_bytes), str(path))
+
+
+def read_bounded(path: Path, most_bytes: int) -> bytes:
+    """Read the bytes of a JSON file; raises like `read_json_object`, but parses nothing."""
     try:
         size = path.stat().st_size
         if not path.is_file():
@@ -52,12 +57,11 @@ def read_json(path: Path, most_bytes: int = MAX_JSON_BYTES) -> Any:
                 f"{path}: {size} bytes are too many for a model's JSON file "
                 f"(limit {most_bytes}); is this the right file?"
             )
-        data = path.read_bytes()
+        return path.read_bytes()
     except FileNotFoundError:
         raise MissingFileError(
             f"{path}: the file is missing; the model folder is incomplete."
         ) from None
-    return parse_json(data, str(path))
 
 
 def parse_json(data: bytes, where: str) -> Any:

@@ -11,12 +11,13 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from bge_micro.checkpoint.errors import CheckpointError, MissingFileError
-from bge_micro.checkpoint.json_file import MAX_TOKENIZER_BYTES, read_json_object
+from bge_micro.checkpoint.json_file import read_json_object
 from bge_micro.checkpoint.modules import TransformerSettings
+from bge_micro.checkpoint.tokenizer_agreement import CONFIG_NAME, check_agreement
+from bge_micro.checkpoint.tokenizer_classes import BERT_CLASSES, is_of_bert
+from bge_micro.checkpoint.tokenizer_sections import TOKENIZER_NAME, read_head
 
-TOKENIZER_NAME = "tokenizer.json"
 VOCAB_NAME = "vocab.txt"
-CONFIG_NAME = "tokenizer_config.json"
 
 Normalizer = dict[str, Any]
 
@@ -36,20 +37,8 @@ _SETTINGS = {
     "handle_chinese_chars": ("tokenize_chinese_chars", ()),
 }
 
-# Tokenizers whose case and accents tokenizer_config.json sets; their names may end in "Fast".
-_BERT_CLASSES = ("BertTokenizer", "DistilBertTokenizer", "ElectraTokenizer", "MPNetTokenizer")
-
 # Tokenizers that are code of their own: they split texts by a dictionary before WordPiece.
 _NOT_IN_FILES = ("BertJapaneseTokenizer",)
-# The parts of tokenizer.json that transformers replaces for these classes, and what with.
-_OF_BERT = {
-    "model": ("type", "WordPiece"),
-    "pre_tokenizer": ("type", "BertPreTokenizer"),
-    "normalizer": ("type", "BertNormalizer"),
-}
-# Special tokens that every tokenizer of their kind has.
-_USUAL_TOKENS = {"[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "<s>", "<pad>", "</s>", "<unk>"}
-_USUAL_TOKENS |= {"<mask>"}
 
 
 class TokenizerFacts(NamedTuple):
@@ -99,10 +88,17 @@ def read_tokenizer_facts(
     if fields is None and file.name == VOCAB_NAME:
         fields = {}
     if fields is not None:
-        fields["tokenizer_class"] = fields.get("tokenizer_class") or tokenizer_class
+        named = fields.get("tokenizer_class") or _class_in_config(transformer / "config.json")
+        fields["tokenizer_class"] = named or tokenizer_class
         _check_side(path, fields)
-    _refuse_added_tokens(file, fields or {})
-    return TokenizerFacts(file, int(min(limit, positions)), _normalizer(file, settings, fields))
+    normalizer = _normalizer(file, settings, fields)
+    check_agreement(file, fields or {})
+    return TokenizerFacts(file, int(min(limit, positions)), normalizer)
+
+
+def _class_in_config(path: Path) -> Any:
+    """Return the tokenizer class that config.json names, as those of multilingual-e5 do."""
+    return read_json_object(path).get("tokenizer_class") if path.exists() else None
 
 
 def _tokenizer_file(transformer: Path) -> Path:
@@ -120,20 +116,17 @@ def _normalizer(
 ) -> Normalizer | None:
     """Return the normalizer that replaces the tokenizer's; None if both are equal."""
     name = None if fields is None else fields["tokenizer_class"]
-    of_bert = isinstance(name, str) and name.removesuffix("Fast") in _BERT_CLASSES
+    of_bert = is_of_bert(name)
     if name is not None and (name in _NOT_IN_FILES or (file.name == VOCAB_NAME and not of_bert)):
         raise CheckpointError(
             f"{file.with_name(CONFIG_NAME)}: tokenizer_class is {name!r}, whose tokens {file.name} "
-            f"alone does not give; with {VOCAB_NAME} expected one of {', '.join(_BERT_CLASSES)}, "
+            f"alone does not give; with {VOCAB_NAME} expected one of {', '.join(BERT_CLASSES)}, "
             f"or a {TOKENIZER_NAME} that transformers has saved for that class."
         )
     if file.name == VOCAB_NAME:
         stored: Any = _UNCASED
     elif of_bert or settings.do_lower_case:
-        contents = read_json_object(file, MAX_TOKENIZER_BYTES)
-        stored = contents.get("normalizer")
-        if of_bert:
-            _refuse_contradiction(file, str(name), contents)
+        stored = read_head(file).get("normalizer")
     else:
         return None
     wanted = stored
@@ -181,48 +174,3 @@ def _check_side(path: Path, fields: dict[str, Any]) -> None:
         raise CheckpointError(
             f"{path}: truncation_side is {fields['truncation_side']!r}, only 'right' is supported."
         )
-
-
-def _refuse_contradiction(file: Path, name: str, contents: dict[str, Any]) -> None:
-    """Refuse a tokenizer.json of another kind than the class, which would not use it as it is."""
-    for part, (field, expected) in _OF_BERT.items():
-        section = contents.get(part)
-        found = section.get(field) if isinstance(section, dict) else None
-        if found not in (None, expected):
-            raise CheckpointError(
-                f"{file}: {field} of its {part} is {found!r}, but the tokenizer class is {name}, "
-                f"for which transformers takes {expected!r} whatever the file says; set "
-                "tokenizer_class in tokenizer_config.json to 'PreTrainedTokenizerFast' if the file "
-                "is right."
-            )
-
-
-def _refuse_added_tokens(file: Path, fields: dict[str, Any]) -> None:
-    """Refuse tokens that only other files than the tokenizer's name: it would not know them."""
-    named: dict[str, str] = {}
-    for path in (file.with_name("added_tokens.json"), file.with_name("special_tokens_map.json")):
-        more = read_json_object(path) if path.exists() else {}
-        listed = more if path.name == "added_tokens.json" else more.get("additional_special_tokens")
-        named |= {token: path.name for token in _contents_of(listed)}
-    for field in ("added_tokens_decoder", "additional_special_tokens", "extra_special_tokens"):
-        value = fields.get(field)
-        listed = list(value.values()) if isinstance(value, dict) else value
-        named |= {token: f"{field} in {CONFIG_NAME}" for token in _contents_of(listed)}
-    unusual = {token: where for token, where in named.items() if token not in _USUAL_TOKENS}
-    if not unusual:
-        return
-    known: set[str] = set()
-    if file.name == TOKENIZER_NAME:
-        known = {*_contents_of(read_json_object(file, MAX_TOKENIZER_BYTES).get("added_tokens"))}
-    missing = [token for token in unusual if token not in known]
-    if missing:
-        raise CheckpointError(
-            f"{file}: does not have the added token {missing[0]!r} of {unusual[missing[0]]}; save "
-            f"the tokenizer again with transformers, which writes all of them to {TOKENIZER_NAME}."
-        )
-
-
-def _contents_of(tokens: Any) -> list[str]:
-    """Return the texts of tokens that are given as texts or as objects with their content."""
-    found = [each.get("content") if isinstance(each, dict) else each for each in tokens or []]
-    return [each for each in found if isinstance(each, str)]

@@ -15,7 +15,7 @@ from bge_micro.checkpoint.config import EncoderConfig
 from bge_micro.checkpoint.folder import Checkpoint
 from bge_micro.checkpoint.modules import ModelSettings
 from bge_micro.checkpoint.tensors import WORDS, Tensors
-from bge_micro.checkpoint.tokenizer_files import TOKENIZER_NAME
+from bge_micro.checkpoint.tokenizer_sections import TOKENIZER_NAME
 from bge_micro.choices import COMPUTE_TYPES, POOLINGS
 from bge_micro.convert.folder_writer import FolderContents, write_folder
 from bge_micro.convert.onnx_folder import load_model_folder

@@ -17,7 +17,7 @@ from bge_micro.checkpoint.families import family_of
 from bge_micro.checkpoint.modules import ModelSettings
 from bge_micro.checkpoint.side_file import SIDE_FILE_NAME, SideFile, file_sha256
 from bge_micro.checkpoint.tensors import TOKEN_TYPES, Tensors
-from bge_micro.checkpoint.tokenizer_files import TOKENIZER_NAME
+from bge_micro.checkpoint.tokenizer_sections import TOKENIZER_NAME
 from bge_micro.checkpoint.weight_files import WEIGHTS_NAME
 
 # By the names that BERT's own tokenizer and the multilingual ones give them.

@@ -14,9 +14,9 @@ from bge_micro.checkpoint.families.distilbert import DISTILBERT
 from bge_micro.checkpoint.families.electra import ELECTRA
 from bge_micro.checkpoint.families.family import Family, Fields
 from bge_micro.checkpoint.families.mpnet import MPNET
-from bge_micro.checkpoint.families.roberta import ROBERTA
+from bge_micro.checkpoint.families.roberta import CAMEMBERT, ROBERTA, XLM_ROBERTA
 
-FAMILIES = (BERT, ROBERTA, DISTILBERT, ELECTRA, MPNET)
+FAMILIES = (BERT, ROBERTA, XLM_ROBERTA, CAMEMBERT, DISTILBERT, ELECTRA, MPNET)
 
 _BY_MODEL_TYPE = {name: family for family in FAMILIES for name in family.model_types}
 

@@ -18,8 +18,10 @@ def _read_config(fields: Fields) -> EncoderConfig:
 
 
 ROBERTA = Family(
-    model_types=("roberta", "xlm-roberta", "camembert"),
+    model_types=("roberta",),
     tokenizer_class="RobertaTokenizer",
     read_config=_read_config,
     prefix="roberta.",
 )
+XLM_ROBERTA = ROBERTA._replace(model_types=("xlm-roberta",), tokenizer_class="XLMRobertaTokenizer")
+CAMEMBERT = ROBERTA._replace(model_types=("camembert",), tokenizer_class="CamembertTokenizer")
