@@ -9,11 +9,12 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from bge_micro import SentenceTransformer
 from bge_micro.pipeline import Pipeline
+from properties import examples
 
 NAN = float("nan")
 
@@ -178,9 +179,7 @@ def test_any_strings_at_all(tiny_folder: Any, compute_type: str) -> None:
     tiny = SentenceTransformer(tiny_folder, compute_type=compute_type, threads=2)
     letters = st.sampled_from([*"abcdefgh .,", "\ud800", "\0", "水", "é", "[SEP]"])
 
-    @settings(
-        max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow], database=None
-    )
+    @examples(60, database=None)
     @given(st.lists(st.text(st.characters()) | st.lists(letters).map("".join), max_size=6))
     def check(texts: list[str]) -> None:
         vectors = tiny.encode(texts)

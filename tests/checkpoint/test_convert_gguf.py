@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
@@ -19,6 +19,7 @@ from bge_micro.checkpoint import CheckpointError, bundled_folder, load_folder
 from bge_micro.convert import convert_gguf
 from bge_micro.convert.gguf_reader import read_gguf
 from bge_micro.tokenization import Tokenizer, build_wordpiece_tokenizer
+from properties import examples
 
 gguf = pytest.importorskip("gguf", reason="GGUF files need the extra bge-micro[gguf]")
 
@@ -150,7 +151,7 @@ def tokenizers(request: Any, tmp_path_factory: pytest.TempPathFactory) -> tuple[
 
 
 @given(st.lists(st.text(max_size=60), max_size=20))
-@settings(max_examples=50, deadline=None)
+@examples(50)
 def test_ids_of_any_text(tokenizers: tuple[Any, Any], texts: list[str]) -> None:
     source, rebuilt = (tokenizer.ragged(texts, 64) for tokenizer in tokenizers)
     assert source.ids.tolist() == rebuilt.ids.tolist()

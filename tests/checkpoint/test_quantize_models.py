@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from model_packages import minilm_folder
 from numpy.typing import NDArray
@@ -25,6 +25,7 @@ from bge_micro.quantize.ordered import gram, subtract_product, upper_factor
 from bge_micro.quantize.second_order import round_second_order
 from bge_micro.quantize.smoothing import smoothing_factor
 from bge_micro.tokenization import RaggedBatch, replace_surrogates
+from properties import examples
 
 Tensors = dict[str, NDArray[Any]]
 
@@ -65,7 +66,7 @@ def test_float_encoder_is_the_model() -> None:
 
 
 @given(st.integers(1, 300), st.integers(1, 4), st.integers(0, 9))
-@settings(max_examples=20, deadline=None)
+@examples(20)
 def test_gram(rows: int, width: int, seed: int) -> None:
     x = np.random.default_rng(seed).normal(size=(rows * 4, width * 64)).astype(np.float32)
     exact = x.astype(np.float64).T @ x

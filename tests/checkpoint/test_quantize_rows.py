@@ -6,7 +6,7 @@ import hashlib
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from numpy.typing import NDArray
@@ -19,6 +19,7 @@ from bge_micro.quantize import (
     quantize_checkpoint,
     quantize_rows,
 )
+from properties import examples
 
 
 @given(
@@ -28,7 +29,7 @@ from bge_micro.quantize import (
         elements=st.floats(width=32, allow_nan=False, allow_infinity=False),
     )
 )
-@settings(max_examples=150, deadline=None)
+@examples(150)
 def test_any_finite_weights(weight: NDArray[np.float32]) -> None:
     values, scale = quantize_rows(weight)
     assert values.dtype == np.int8

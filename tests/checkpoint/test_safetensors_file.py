@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from numpy.typing import NDArray
@@ -18,6 +18,7 @@ from safetensors.numpy import load, load_file, save, save_file
 
 from bge_micro.checkpoint import CheckpointError, MissingFileError, open_tensors
 from bge_micro.checkpoint.safetensors_file import MAX_HEADER_BYTES
+from properties import examples
 
 SMALL: dict[str, NDArray[Any]] = {
     "words": np.arange(12, dtype=np.int8).reshape(3, 4),
@@ -62,7 +63,7 @@ def assert_equal(found: dict[str, NDArray[Any]], expected: dict[str, NDArray[Any
         max_size=5,
     )
 )
-@settings(max_examples=40, deadline=None)
+@examples(40)
 def test_reads_what_the_package_writes(
     tmp_path_factory: pytest.TempPathFactory, mapped: bool, arrays: dict[str, NDArray[Any]]
 ) -> None:

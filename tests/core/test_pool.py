@@ -6,13 +6,14 @@ import functools
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from numpy.typing import NDArray
 
 from bge_micro import _core
 from core.isas import SUPPORTED, Floats, assert_same_bits, special_rows
+from properties import examples
 
 POOLINGS = ["mean", "cls", "max", "mean_sqrt_len_tokens"]
 DIMENSIONS = [1, 2, 3, 7, 8, 9, 15, 16, 17, 31, 33, 63, 64, 100, 127, 383, 384]
@@ -148,7 +149,7 @@ def test_the_largest_value_has_code_127(isa: str) -> None:
     arrays(np.float32, st.integers(1, 40), elements=st.floats(-(2.0**119), 2.0**119, width=32)),
     st.sampled_from(["int8", "uint8", "binary", "ubinary"]),
 )
-@settings(max_examples=150, deadline=None)
+@examples(150)
 def test_any_vector(vector: Floats, precision: str) -> None:
     for isa in SUPPORTED:
         assert_same_bits(quantized(isa, vector, precision), model(vector, precision), isa)

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from numpy.typing import NDArray
 
 from bge_micro import _core
 from core.isas import SUPPORTED, Floats, assert_same_bits, special_rows
+from properties import examples
 
 WIDTHS = [16, 32, 48, 64, 80, 384, 1536]
 Quantized = tuple[NDArray[np.int32], Floats, NDArray[np.int32]]
@@ -135,7 +136,7 @@ def test_a_nan_has_the_highest_code(isa: str) -> None:
 
 
 @given(arrays(np.float32, (2, 16), elements=st.floats(-(2.0**100), 2.0**100, width=32)))
-@settings(max_examples=150, deadline=None)
+@examples(150)
 def test_any_row(x: Floats) -> None:
     expected = model(x)
     assert_close(x, expected)

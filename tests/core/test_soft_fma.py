@@ -10,12 +10,13 @@ from collections.abc import Iterable
 
 import numpy as np
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from bge_micro import _core
 from core.isas import SUPPORTED, Floats, assert_same_bits
+from properties import examples
 
 soft_fma = _core.kernels.soft_fma
 Triples = NDArray[np.float32]  # [3, n]
@@ -107,13 +108,13 @@ def test_all_triples_of_special_values() -> None:
 @given(st.lists(st.integers(0, 2**32 - 1), min_size=3, max_size=3))
 @example([0x80000000, 0x3F800000, 0x80000000])
 @example([0x00000001, 0x3F000000, 0x80000000])
-@settings(max_examples=250, deadline=None)
+@examples(250)
 def test_any_bits(bits: list[int]) -> None:
     assert_correct(floats_of(bits).reshape(3, 1))
 
 
 @given(st.integers(0, INFINITY - 1), st.integers(0, INFINITY - 1), st.integers(-3, 3))
-@settings(max_examples=250, deadline=None)
+@examples(250)
 def test_cancellation(a_bits: int, b_bits: int, neighbour: int) -> None:
     """Add a value that almost cancels the product: its rounded value, or a float near it."""
     a, b = floats_of([a_bits, b_bits]).tolist()

@@ -6,12 +6,13 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from bge_micro import _core
 from core.isas import SUPPORTED, Floats, assert_same_bits, special_rows
+from properties import examples
 
 ELEMENTS = ["float32", "int8", "uint8", "bits"]
 METRICS = ["dot", "cosine"]
@@ -175,7 +176,7 @@ def test_rows_of_zeros(isa: str) -> None:
         assert scores[1, 0] == pytest.approx(1)
 
 
-@settings(max_examples=60, deadline=None)
+@examples(60)
 @given(
     st.sampled_from(ELEMENTS), st.sampled_from(METRICS), st.integers(1, 9), st.integers(1, 90),
     st.integers(1, 70), st.data(),

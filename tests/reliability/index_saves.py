@@ -26,6 +26,7 @@ from typing import Any
 import numpy as np
 
 from bge_micro.search.saved import SavedIndexError, append_index, new_index, open_index
+from patience import PATIENCE
 
 OPTIONS = {"normalize_embeddings": True, "truncate_dim": None, "precision": "float32"}
 COLUMNS = 384
@@ -79,7 +80,9 @@ def exit_code(number: int) -> int:
 
 
 def loads(folder: Path, count: int, readers: int = 2) -> dict[str, int]:
-    """Load from several processes while another saves without a pause.
+    """Load from several processes, so many times at least, while another saves without a pause.
+
+    Each loads until it has seen three generations.
 
     Returns:
         How many loads gave a whole index, a mixture, no index or another error; how many
@@ -96,7 +99,9 @@ def loads(folder: Path, count: int, readers: int = 2) -> dict[str, int]:
     def load_on(number: int) -> None:
         seen: Counter[str] = Counter()
         generations = set()
-        for _ in range(count // readers):
+        end = time.monotonic() + PATIENCE
+        while seen.total() < count // readers or len(generations) < 3:
+            assert time.monotonic() < end, (seen, generations)
             try:
                 generations.add(load(folder))
                 seen["whole"] += 1
@@ -218,7 +223,7 @@ class Kills:
 
 
 def kills(folder: Path, count: int) -> dict[str, int]:
-    """Kill saves at random moments, until so many have been killed."""
+    """Kill saves at random moments: so many, some of which left files and the old index."""
     run = Kills(folder, 200)
     rng = random.Random(17)
     begin = time.monotonic()
@@ -231,7 +236,9 @@ def kills(folder: Path, count: int) -> dict[str, int]:
         time.sleep(rng.random() * span * 1.5)
         os.kill(number, signal.SIGKILL)
 
-    while run.seen["killed"] < count:
+    end = time.monotonic() + PATIENCE
+    while run.seen["killed"] < count or not (run.seen["old"] and run.seen["left files"]):
+        assert time.monotonic() < end, run.seen
         run.save(kill, lambda work: work())
     return run.result()
 

@@ -141,8 +141,12 @@ def test_trimmed_memory_goes_back_to_the_system() -> None:
         model.encode("warm")
         model.trim()
         before = resident_kb()
-        model.encode(["word " * 600] * 24, threads=6)
-        during, held = resident_kb(), model.memory_usage().workspaces // 1024
+        held = 0
+        for _ in range(100):  # on a busy machine one thread may do it all
+            model.encode(["word " * 600] * 24, threads=6)
+            during, held = resident_kb(), model.memory_usage().workspaces // 1024
+            if held > 10_000:
+                break
         model.trim()
         print(json.dumps([held, during - before, during - resident_kb()]))
     """
@@ -167,23 +171,30 @@ def soak(*arguments: str) -> list[int]:
     return resident
 
 
-def assert_flat(resident: list[int], allowed_kb: int) -> None:
-    """Compare the second half of a run with its first."""
-    assert max(resident[5:]) - max(resident[:5]) <= allowed_kb, resident
+def assert_flat(allowed_kb: int, *arguments: str) -> None:
+    """Compare the second half of a run with its first.
+
+    Threads that meet by chance need more; a leak shows in each of three runs.
+    """
+    for _ in range(3):
+        resident = soak(*arguments)
+        if max(resident[5:]) - max(resident[:5]) <= allowed_kb:
+            return
+    pytest.fail(f"memory grows: {resident}")
 
 
 @linux_only
 @pytest.mark.parametrize(("what", "count"), [("texts", 8000), ("threads", 800), ("loads", 150)])
 def test_nothing_grows(what: str, count: int, tiny: Path) -> None:
     # A leak of 64 bytes an item would not show in so few; what the slow test allows does.
-    assert_flat(soak(what, str(count), "--folder", str(tiny)), 1024)
+    assert_flat(1024, what, str(count), "--folder", str(tiny))
 
 
 @linux_only
 @pytest.mark.slow
 @pytest.mark.parametrize("what", COUNTS)
 def test_nothing_grows_in_the_long_run(what: str) -> None:
-    assert_flat(soak(what), 2048)
+    assert_flat(2048, what)
 
 
 # Address space is cut to so much more than is in use, step by step, and each time an encoding or a

@@ -43,8 +43,8 @@ class Gate:
 
 
 @contextmanager
-def started(gate: Gate, queue_texts: int = 10_000, stuck_seconds: float = 60) -> Iterator[Engine]:
-    limits = Limits(queue_texts=queue_texts, stuck_seconds=stuck_seconds)
+def started(gate: Gate, queue_texts: int = 10_000) -> Iterator[Engine]:
+    limits = Limits(queue_texts=queue_texts, stuck_seconds=2 * PATIENCE)
     engine = Engine(gate.model, limits, lambda texts: None)
     engine.start()
     try:

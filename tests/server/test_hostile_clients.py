@@ -200,11 +200,15 @@ def test_connections_opened_and_dropped(start: Start, count: int) -> None:
     process = server.process.pid
     drop_connections(server.url, 500)
     wait_until(lambda: answers(server.url))
-    before, open_before = resident_kb(process), descriptors(process)
-    drop_connections(server.url, count)
-    wait_until(lambda: descriptors(process) <= open_before and answers(server.url))
-    grown = resident_kb(process) - before
-    print(f"{count} connections dropped: {before} KB resident, {grown} KB more afterwards")
+    open_before = descriptors(process)
+    for _ in range(3):  # more that are open at once take more; what is lost is lost each time
+        before = resident_kb(process)
+        drop_connections(server.url, count)
+        wait_until(lambda: descriptors(process) <= open_before and answers(server.url))
+        grown = resident_kb(process) - before
+        print(f"{count} connections dropped: {before} KB resident, {grown} KB more afterwards")
+        if grown < 4096:
+            break
     assert grown < 4096
     stop(server)
     assert SECRET not in str(server.lines)

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 import tokenizers
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from tokenization_cases import Reference, texts
 from tokenizers.normalizers import BertNormalizer
@@ -18,6 +18,7 @@ from tokenizers.pre_tokenizers import BertPreTokenizer
 
 from bge_micro.tokenization import Tokenizer, build_wordpiece_tokenizer
 from bge_micro.tokenization.cutting import Cutter, replace_surrogates
+from properties import examples
 
 SPECIALS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
 VOCAB = [*SPECIALS, *"abcdefghijklmnopqrst.,-[]", *(f"##{c}" for c in "abcdefghst"), "日", "é", "É"]
@@ -42,7 +43,7 @@ SETTINGS = {
 }
 
 
-@settings(max_examples=300, deadline=None)
+@examples(300)
 @given(text=texts, size=st.sampled_from([1, 2, 8, 40, 200]), name=st.sampled_from(list(SETTINGS)))
 def test_the_chunks_have_the_tokens_of_the_text(text: str, size: int, name: str) -> None:
     tokenizer = SETTINGS[name]

@@ -8,11 +8,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tokenizers
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from tokenization_cases import Reference, texts
 
 from bge_micro.tokenization import RaggedBatch, Tokenizer
+from properties import examples
 
 EVERYTHING = 1 << 30
 
@@ -24,7 +25,7 @@ def rows(batch: RaggedBatch) -> list[list[int]]:
     ]
 
 
-@settings(max_examples=300, deadline=None)
+@examples(300)
 @given(batch=st.lists(texts, max_size=4), limit=st.sampled_from([2, 3, 4, 5, 8, 16, 64, 512]))
 def test_ids_and_flags_equal_the_reference(
     tokenizer: Tokenizer, reference: Reference, batch: list[str], limit: int
