@@ -175,7 +175,7 @@ void Engine::write_vector(const Request& request, const Workspace& workspace, st
     kernels_.float32.linear({vector, static_cast<std::size_t>(weights.inner), nullptr, nullptr},
                             {0, 1}, weights, {0, weights.panels}, Epilogue::kBias, next,
                             static_cast<std::size_t>(width));
-    if (dense.activation == Activation::kTanh) kernels_.tanh(next, width);
+    kernels_.activate(dense.activation, next, width);
     std::swap(vector, next);
   }
   if (request.normalize_whole) {
@@ -209,6 +209,10 @@ void Engine::check(const Request& request) const {
     if (batch.ids[i] < 0 || batch.ids[i] >= config.vocab) {
       refuse("token id " + std::to_string(batch.ids[i]) + " at position " + std::to_string(i) +
              " is outside the vocabulary of " + std::to_string(config.vocab));
+    }
+    if (batch.types && (batch.types[i] < 0 || batch.types[i] >= config.token_types)) {
+      refuse("token type " + std::to_string(batch.types[i]) + " at position " + std::to_string(i) +
+             " is not one of the model's " + std::to_string(config.token_types));
     }
   }
 }

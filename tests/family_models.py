@@ -149,3 +149,38 @@ def write_family_folder(folder: Path, kind: Kind, tensors: Tensors, prefix: str 
 def token_ids(text: str) -> list[int]:
     """Return the ids of a text."""
     return [VOCAB.index(word) for word in ("[CLS]", *text.split(), "[SEP]")]
+
+
+def head_weights(kind: Kind, labels: int, seed: int = 0) -> Tensors:
+    """Return random tensors of a classifier, by the family's names."""
+    rng = np.random.default_rng(seed + 1)
+    hidden, head = kind.config.hidden, kind.family.head
+    tensors: Tensors = {}
+    for name, out in ((head.dense, hidden), (head.classifier, labels)):
+        weight = rng.standard_normal((out, hidden)) * 2 / np.sqrt(hidden)
+        tensors[f"{name}.weight"] = weight.astype(np.float32)
+        tensors[f"{name}.bias"] = rng.standard_normal(out).astype(np.float32)
+    return tensors
+
+
+def write_reranker_folder(
+    folder: Path,
+    kind: Kind,
+    tensors: Tensors,
+    head: Tensors,
+    *,
+    wrapper: str = "",
+    **fields: Any,
+) -> None:
+    """Write a sequence classifier as transformers does, or as one saved from a wrapper."""
+    write_family_folder(folder, kind, tensors)
+    named = {f"{kind.family.prefix}{name}": a for name, a in own_names(kind, tensors).items()}
+    named = {f"{wrapper}{name}": array for name, array in (named | head).items()}
+    save_file(named, folder / "model.safetensors")
+    (folder / "config.json").write_text(json.dumps(config_fields(kind) | fields))
+
+
+def pair_ids(first: str, second: str) -> tuple[list[int], list[int]]:
+    """Return the ids and the types of a pair."""
+    before, after = token_ids(first), token_ids(second)[1:]
+    return before + after, [0] * len(before) + [1] * len(after)

@@ -48,25 +48,47 @@ class Encoded:
         return self.activations[-1]
 
 
-def encode(tensors: Tensors, ids: Sequence[int], config: Config, pooling: str = "mean") -> Encoded:
-    """Encode one text, given as ids with its special tokens; pool as sentence-transformers do."""
-    activations = [embed(tensors, ids, config)]
+def encode(
+    tensors: Tensors,
+    ids: Sequence[int],
+    config: Config,
+    pooling: str = "mean",
+    types: Sequence[int] | None = None,
+) -> Encoded:
+    """Encode one text, given as ids with its special tokens; pool as sentence-transformers do.
+
+    A pair of texts is one text in which each token has a type; without types all have type 0.
+    """
+    activations = [embed(tensors, ids, config, types)]
     for layer in range(config.layers):
         name = f"encoder.layer.{layer}"
         activations.append(encoder_layer(tensors, name, activations[-1], config))
     return Encoded(activations, pool(activations[-1], pooling))
 
 
-def embed(tensors: Tensors, ids: Sequence[int], config: Config) -> Array:
-    """Sum the embeddings of word, position and token type 0, and normalise: [T, H]."""
+def classify(tensors: Tensors, head: tuple[str, str, str], vector: Array) -> Array:
+    """Return the logits for the first token's vector [H].
+
+    `head` is the name of the dense layer, its activation, and the name of the classifier.
+    """
+    dense, activation, classifier = head
+    functions = {"tanh": np.tanh, "relu": lambda x: np.maximum(x, 0), "gelu": gelu}
+    return linear(tensors, classifier, functions[activation](linear(tensors, dense, vector)))
+
+
+def embed(
+    tensors: Tensors, ids: Sequence[int], config: Config, types: Sequence[int] | None = None
+) -> Array:
+    """Sum the embeddings of word, position and token type, and normalise: [T, H]."""
     words = tensors["embeddings.word_embeddings.weight"][list(ids)].astype(np.float64)
     if "embeddings.word_embeddings.scale" in tensors:  # int8
         scale = tensors["embeddings.word_embeddings.scale"].astype(np.float64)
         words *= scale if len(scale) == 1 else scale[list(ids), np.newaxis]
     places = position_rows(ids, config.padding_id)
     positions = tensors["embeddings.position_embeddings.weight"][places].astype(np.float64)
-    token_type = tensors["embeddings.token_type_embeddings.weight"][0].astype(np.float64)
-    return layer_norm(tensors, "embeddings.LayerNorm", words + positions + token_type, config)
+    kinds = list(types) if types is not None else [0] * len(ids)
+    token_types = tensors["embeddings.token_type_embeddings.weight"][kinds].astype(np.float64)
+    return layer_norm(tensors, "embeddings.LayerNorm", words + positions + token_types, config)
 
 
 def position_rows(ids: Sequence[int], padding_id: int) -> list[int]:

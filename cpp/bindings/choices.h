@@ -45,8 +45,12 @@ inline constexpr Choices<Precision, 5> kPrecisions{"precision",
                                                      {"binary", Precision::kBinary},
                                                      {"ubinary", Precision::kUbinary}}}};
 
-inline constexpr Choices<Activation, 2> kActivations{
-    "activation", {{{"identity", Activation::kIdentity}, {"tanh", Activation::kTanh}}}};
+inline constexpr Choices<Activation, 5> kActivations{"activation",
+                                                     {{{"identity", Activation::kIdentity},
+                                                       {"tanh", Activation::kTanh},
+                                                       {"relu", Activation::kRelu},
+                                                       {"gelu", Activation::kGelu},
+                                                       {"sigmoid", Activation::kSigmoid}}}};
 
 inline constexpr Choices<Element, 4> kElements{"element",
                                                {{{"float32", Element::kFloat32},

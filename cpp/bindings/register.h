@@ -13,5 +13,6 @@ void register_engine(pybind11::module_& module);
 void register_layers(pybind11::module_& module);
 void register_kernels(pybind11::module_& module);
 void register_search(pybind11::module_& module);
+void register_scores(pybind11::module_& module);
 
 }  // namespace bge

@@ -64,7 +64,7 @@ std::vector<DenseWeights> to_dense(const std::vector<DenseLayer>& layers, int wi
 // must be what the engine has checked.
 class Batch {
  public:
-  Batch(const Ids& ids, const Offsets& offsets) {
+  Batch(const Ids& ids, const Offsets& offsets, const std::optional<Ids>& types) {
     if (ids.ndim() != 1 || offsets.ndim() != 1 || offsets.size() < 1) {
       throw std::invalid_argument(
           "ids and offsets must have one dimension, and offsets at least one entry");
@@ -75,14 +75,21 @@ class Batch {
       throw std::invalid_argument("the last offset is " + std::to_string(offsets_.back()) +
                                   ", expected the number of ids, " + std::to_string(ids_.size()));
     }
+    if (!types) return;
+    if (types->ndim() != 1 || types->size() != ids.size()) {
+      throw std::invalid_argument("types must have one entry for each id");
+    }
+    types_.emplace(types->data(), types->data() + types->size());
   }
   RaggedBatch view() const {
-    return {ids_.data(), offsets_.data(), static_cast<std::int64_t>(offsets_.size()) - 1};
+    return {ids_.data(), offsets_.data(), types_ ? types_->data() : nullptr,
+            static_cast<std::int64_t>(offsets_.size()) - 1};
   }
 
  private:
   std::vector<std::int32_t> ids_;
   std::vector<std::int64_t> offsets_;
+  std::optional<std::vector<std::int32_t>> types_;
 };
 
 class PyEngine {
@@ -109,10 +116,10 @@ class PyEngine {
 
   void encode(const Ids& ids, const Offsets& offsets, const std::string& pooling, int dimensions,
               bool normalize, const std::string& precision, int threads, bool normalize_whole,
-              int skip, const std::optional<py::function>& poll,
+              int skip, const std::optional<py::function>& poll, const std::optional<Ids>& types,
               const std::optional<py::array>& vectors,
               const std::optional<py::array>& token_embeddings) const {
-    const Batch batch(ids, offsets);
+    const Batch batch(ids, offsets, types);
     Request request;
     request.batch = batch.view();
     request.pooling = kPoolings.parse(pooling);
@@ -214,8 +221,8 @@ void register_engine(py::module_& module) {
       .def("encode", &PyEngine::encode, py::arg("ids"), py::arg("offsets"), py::kw_only(),
            py::arg("pooling"), py::arg("dimensions"), py::arg("normalize"), py::arg("precision"),
            py::arg("threads"), py::arg("normalize_whole") = false, py::arg("skip") = 0,
-           py::arg("poll") = py::none(), py::arg("vectors") = py::none(),
-           py::arg("token_embeddings") = py::none())
+           py::arg("poll") = py::none(), py::arg("types") = py::none(),
+           py::arg("vectors") = py::none(), py::arg("token_embeddings") = py::none())
       .def("trim", &PyEngine::trim)
       .def_property_readonly("isa", &PyEngine::isa)
       .def_property_readonly("packed_bytes", &PyEngine::packed_bytes)

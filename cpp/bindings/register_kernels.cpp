@@ -53,13 +53,6 @@ std::vector<double> linear_seconds(const std::string& isa, const std::string& co
   return seconds;
 }
 
-Floats tanh_of(const std::string& isa, const Floats& x) {
-  Floats out = nan_array(1, x.size());
-  std::memcpy(out.mutable_data(), x.data(), static_cast<std::size_t>(x.nbytes()));
-  select_kernels(isa).tanh(out.mutable_data(), static_cast<int>(x.size()));
-  return out;
-}
-
 py::array_t<std::uint8_t> pool(const std::string& isa, const Floats& x, const std::string& pooling,
                                int dimensions, bool normalize, const std::string& precision,
                                py::ssize_t row_bytes) {
@@ -80,7 +73,6 @@ void register_kernels(py::module_& module) {
   kernels.def("quantize", &quantize, py::arg("isa"), py::arg("x"), py::arg("factor") = py::none());
   kernels.def("linear_seconds", &linear_seconds, py::arg("isa"), py::arg("compute_type"),
               py::arg("x"), py::arg("weight"), py::arg("scale"), py::arg("bias"), py::arg("calls"));
-  kernels.def("tanh", &tanh_of, py::arg("isa"), py::arg("x"));
   kernels.def("pool", &pool, py::arg("isa"), py::arg("x"), py::arg("pooling"),
               py::arg("dimensions"), py::arg("normalize"), py::arg("precision"),
               py::arg("row_bytes"));

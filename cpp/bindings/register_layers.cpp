@@ -77,8 +77,9 @@ Floats add_norm(const std::string& isa, const Floats& x, const Floats& y, const 
 
 // Rows of the tables are in whole vectors; the width without padding is that of weight and bias.
 Floats embed(const std::string& isa, const Ints& ids, const py::array& words,
-             const Floats& words_scale, const Floats& positions, const Floats& token_type,
-             const Floats& weight, const Floats& bias, float epsilon, int padding_id) {
+             const Floats& words_scale, const Floats& positions, const Floats& token_types,
+             const Floats& weight, const Floats& bias, float epsilon, int padding_id,
+             const std::optional<Ints>& types) {
   const TensorView view = to_tensor("words", words);
   EmbeddingTables tables;
   if (view.dtype == DType::kInt8) {
@@ -92,9 +93,9 @@ Floats embed(const std::string& isa, const Ints& ids, const py::array& words,
   tables.words_scale = words_scale.data();
   tables.words_scale_stride = words_scale.size() == 1 ? 0 : 1;
   tables.positions = positions.data();
-  tables.token_type = token_type.data();
+  tables.token_types = token_types.data();
   const Features features{static_cast<int>(weight.size())};
-  for (const py::ssize_t width : {words.shape(1), positions.shape(1), token_type.size()}) {
+  for (const py::ssize_t width : {words.shape(1), positions.shape(1), token_types.shape(1)}) {
     if (width != features.row()) {
       throw std::invalid_argument("rows of embeddings have " + std::to_string(width) +
                                   " features, expected " + std::to_string(features.row()) +
@@ -110,7 +111,9 @@ Floats embed(const std::string& isa, const Ints& ids, const py::array& words,
   const int tokens = static_cast<int>(ids.size());
   write_positions(config, ids.data(), tokens, rows.mutable_data());
   Floats out = nan_array(ids.size(), words.shape(1));
-  select_kernels(isa).embed(tables, {ids.data(), rows.data(), tokens}, out.mutable_data());
+  select_kernels(isa).embed(tables,
+                            {ids.data(), rows.data(), types ? types->data() : nullptr, tokens},
+                            out.mutable_data());
   return without_padding(out, features);
 }
 
@@ -120,8 +123,9 @@ void register_layers(py::module_& module) {
   py::module_ layers =
       module.def_submodule("layers", "Single layers of the encoder, of one instruction set.");
   layers.def("embed", &embed, py::arg("isa"), py::arg("ids"), py::arg("words"),
-             py::arg("words_scale"), py::arg("positions"), py::arg("token_type"), py::arg("weight"),
-             py::arg("bias"), py::arg("epsilon"), py::arg("padding_id") = -1);
+             py::arg("words_scale"), py::arg("positions"), py::arg("token_types"),
+             py::arg("weight"), py::arg("bias"), py::arg("epsilon"), py::arg("padding_id") = -1,
+             py::arg("types") = py::none());
   layers.def("linear", &linear, py::arg("isa"), py::arg("compute_type"), py::arg("x"),
              py::arg("weight"), py::arg("scale"), py::arg("bias"), py::arg("factor"),
              py::arg("gelu"), py::arg("rows") = py::none(), py::arg("panels") = py::none());

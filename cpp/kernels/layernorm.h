@@ -58,7 +58,7 @@ void add_norm(const LayerNorm& norm, const float* y, int rows, float* x) {
   }
 }
 
-// out[t] = norm(word(ids[t]) + position(positions[t]) + token type 0).
+// out[t] = norm(word(ids[t]) + position(positions[t]) + token type(types[t])).
 template <class Isa>
 void embed(const EmbeddingTables& tables, const TokenRows& rows, float* out) {
   using F = typename Isa::F;
@@ -69,13 +69,15 @@ void embed(const EmbeddingTables& tables, const TokenRows& rows, float* out) {
     const float scale =
         tables.words_int8 ? tables.words_scale[id * tables.words_scale_stride] : 0.0f;
     const float* position = tables.positions + static_cast<std::size_t>(rows.positions[t]) * hidden;
+    const float* token_type = tables.token_types;
+    if (rows.types) token_type += static_cast<std::size_t>(rows.types[t]) * hidden;
     const auto sum_of_tables = [&](int c) {
       const F place = Isa::load(position + c);
       const F sum = tables.words_int8
                         ? Isa::fma(Isa::to_float(Isa::load_bytes(tables.words_int8 + word + c)),
                                    Isa::splat(scale), place)
                         : Isa::add(Isa::load(tables.words_float + word + c), place);
-      return Isa::add(sum, Isa::load(tables.token_type + c));
+      return Isa::add(sum, Isa::load(token_type + c));
     };
     normalize_row<Isa>(tables.norm, sum_of_tables, out);
   }

@@ -1,6 +1,7 @@
 // Makes an ISA's kernel table from the templates; the last include of every isa/*.cpp.
 #pragma once
 
+#include "kernels/activation.h"
 #include "kernels/attention_float32.h"
 #include "kernels/attention_int8.h"
 #include "kernels/layernorm.h"
@@ -8,7 +9,6 @@
 #include "kernels/pool.h"
 #include "kernels/quantize.h"
 #include "kernels/search.h"
-#include "kernels/tanh.h"
 
 namespace bge {
 namespace {
@@ -35,7 +35,8 @@ constexpr KernelTable make_table() {
       add_norm<Isa>,
       pool<Isa>,
       finish<Isa>,
-      tanh_values<Isa>,
+      activate<Isa>,
+      softmax<Isa>,
       {search_floats<Isa>, search_bytes<Isa>, search_bits<Isa>, invert_float_norms<Isa>,
        invert_byte_norms<Isa>},
   };

@@ -13,6 +13,7 @@ namespace bge {
 
 enum class Epilogue { kBias, kBiasGelu };
 enum class Pooling { kMean, kCls, kMax, kMeanSqrtLen };
+enum class Activation { kIdentity, kTanh, kRelu, kGelu, kSigmoid };
 enum class Precision { kFloat32, kInt8, kUint8, kBinary, kUbinary };
 
 // Rows of `width` floats lie in whole vectors of 16, padded with zeros.
@@ -31,14 +32,15 @@ struct EmbeddingTables {
   std::size_t words_scale_stride = 0;       // from one row's scale to the next: 1 or 0
   const float* words_float = nullptr;       // [vocab][hidden]
   const float* positions = nullptr;         // [positions][hidden]
-  const float* token_type = nullptr;        // [hidden]: row 0, the only type a single text has
+  const float* token_types = nullptr;       // [token types][hidden]
   LayerNorm norm;                           // of hidden features
 };
 
-// The rows of some tokens in the tables of words and positions.
+// The rows of some tokens in the tables of words, positions and token types.
 struct TokenRows {
   const std::int32_t* ids = nullptr;        // [count]
   const std::int32_t* positions = nullptr;  // [count]
+  const std::int32_t* types = nullptr;      // [count], or null: all have type 0
   int count = 0;
 };
 
@@ -126,8 +128,9 @@ struct KernelTable {
   void (*pool)(Pooling pooling, const float* x, int tokens, int hidden, float* out);
   // vector [hidden], which is overwritten -> truncated, then normalised, then quantised.
   void (*finish)(const VectorOutput& output, float* vector, void* out);
-  // x [count] in place, count a multiple of 16.
-  void (*tanh)(float* x, int count);
+  // Each in place on x [count], count a multiple of 16; softmax ignores values of minus infinity.
+  void (*activate)(Activation activation, float* x, int count);
+  void (*softmax)(float* x, int count);
   SearchKernels search;
 };
 

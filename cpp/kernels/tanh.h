@@ -1,4 +1,4 @@
-// tanh, the activation of some dense layers. Constants and errors: scripts/fit_approximations.py.
+// tanh. Constants and errors: scripts/fit_approximations.py.
 #pragma once
 
 #include "kernels/exp.h"
@@ -28,12 +28,6 @@ BGE_INLINE typename Isa::F tanh_lanes(typename Isa::F x) {
   const F result = Isa::select_less(size, Isa::splat(0.625f), near_zero, quotient);
   return Isa::bits_to_float(
       Isa::bit_or(Isa::float_to_bits(result), Isa::bit_and(Isa::float_to_bits(x), sign_bit)));
-}
-
-// x [count] in place, count a multiple of 16.
-template <class Isa>
-void tanh_values(float* x, int count) {
-  for (int c = 0; c < count; c += kLanes) Isa::store(x + c, tanh_lanes<Isa>(Isa::load(x + c)));
 }
 
 }  // namespace

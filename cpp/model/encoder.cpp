@@ -92,11 +92,13 @@ void Encoder::embed(const RaggedBatch& batch, Block block) {
   std::int32_t* positions = workspaces_[0]->positions();
   for (std::int64_t text = block.begin; text < block.end; ++text) {
     const std::int32_t* ids = batch.ids + batch.offsets[text];
+    const std::int32_t* types = batch.types ? batch.types + batch.offsets[text] : nullptr;
     const int tokens = batch.tokens(text);
     write_positions(model_.config, ids, tokens, positions);
     for_each_chunk(tokens, [&](const Chunk& chunk) {
-      kernels_.embed(model_.embeddings, {ids + chunk.row, positions + chunk.row, chunk.rows},
-                     out + static_cast<std::size_t>(chunk.row) * hidden);
+      const TokenRows rows{ids + chunk.row, positions + chunk.row,
+                           types ? types + chunk.row : nullptr, chunk.rows};
+      kernels_.embed(model_.embeddings, rows, out + static_cast<std::size_t>(chunk.row) * hidden);
     });
     positions += tokens;
     out += static_cast<std::size_t>(tokens) * hidden;

@@ -188,7 +188,7 @@ void pack_embeddings(const EncoderWeights& weights, Packer& packer, PackedModel&
   tables.words_scale_stride = weights.scale_a_row ? 1 : 0;
   tables.words_float = packer.table(weights.words_float, config.vocab, columns);
   tables.positions = packer.table(weights.positions, config.positions, columns);
-  tables.token_type = packer.table(weights.token_types, 1, columns);
+  tables.token_types = packer.table(weights.token_types, config.token_types, columns);
   tables.norm = packer.norm(weights.norm, config.hidden, config.layer_norm_eps);
 }
 

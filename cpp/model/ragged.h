@@ -1,5 +1,5 @@
 // A batch of texts without padding: the token ids of all texts, one text after the other, and where
-// each text begins.
+// each text begins. A pair of texts, for a reranker, is one text of two token types.
 #pragma once
 
 #include <cstdint>
@@ -10,6 +10,7 @@ namespace bge {
 struct RaggedBatch {
   const std::int32_t* ids = nullptr;      // [offsets[texts]]
   const std::int64_t* offsets = nullptr;  // [texts + 1], ascending, offsets[0] == 0
+  const std::int32_t* types = nullptr;    // [offsets[texts]], or null: all tokens have type 0
   std::int64_t texts = 0;
 
   int tokens(std::int64_t text) const {

@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "kernels/table.h"
 #include "model/config.h"
 
 namespace bge {
@@ -54,8 +55,6 @@ struct LayerWeights {
   LinearWeights query, key, value, attention_output, up, down;
   NormWeights attention_norm, output_norm;
 };
-
-enum class Activation { kIdentity, kTanh };
 
 // A layer after pooling: out = activation(W x + bias), in float32 whatever the compute type.
 struct DenseWeights {

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from bge_micro.checkpoint import CheckpointError as CheckpointError
     from bge_micro.checkpoint import MissingFileError as MissingFileError
+    from bge_micro.cross_encoder import CrossEncoder as CrossEncoder
     from bge_micro.encoded import Encoded as Encoded
     from bge_micro.model import SentenceTransformer as SentenceTransformer
     from bge_micro.pipeline import MemoryUsage as MemoryUsage
@@ -27,6 +28,7 @@ __version__ = "0.1.0"
 # they do.
 _HOMES = {
     "CheckpointError": "checkpoint",
+    "CrossEncoder": "cross_encoder",
     "Encoded": "encoded",
     "MemoryUsage": "pipeline",
     "MissingFileError": "checkpoint",
@@ -37,6 +39,7 @@ _HOMES = {
 
 __all__ = [
     "CheckpointError",
+    "CrossEncoder",
     "Encoded",
     "MemoryUsage",
     "MissingFileError",

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from bge_micro.tokenization import RaggedBatch
 
 if TYPE_CHECKING:
     from concurrent.futures import Future, ThreadPoolExecutor
 
-Tokenize = Callable[[list[str]], RaggedBatch]
+# Of texts, or of pairs of texts.
+Tokenize = Callable[[list[Any]], RaggedBatch]
 
 # Characters of a batch, some 60,000 tokens: enough to keep every thread busy, and so few that
 # tokenizing them, during which signals wait, takes under 0.1 s. The core has no work while the
@@ -22,13 +23,16 @@ _BATCH_TEXTS = 1 << 12
 _MOST_CHARACTERS = 1 << 12
 
 
-def batches_of(texts: Iterable[str]) -> Iterator[list[str]]:
-    """Divide texts into batches that are tokenized and encoded together."""
+def batches_of(texts: Iterable[Any]) -> Iterator[list[Any]]:
+    """Divide texts, or pairs of texts, into batches that are tokenized and encoded together."""
     characters, most = 0, _FIRST_CHARACTERS
-    batch: list[str] = []
+    batch: list[Any] = []
     for text in texts:
         batch.append(text)
-        characters += min(len(text), _MOST_CHARACTERS)
+        if isinstance(text, str):
+            characters += min(len(text), _MOST_CHARACTERS)
+        else:
+            characters += sum(min(len(each), _MOST_CHARACTERS) for each in text)
         if characters >= most or len(batch) == _BATCH_TEXTS:
             yield batch
             batch, characters, most = [], 0, min(2 * most, _BATCH_CHARACTERS)
@@ -37,9 +41,9 @@ def batches_of(texts: Iterable[str]) -> Iterator[list[str]]:
 
 
 def tokenized(
-    texts: Sequence[str], tokenize: Tokenize, *, ahead: bool
+    texts: Sequence[Any], tokenize: Tokenize, *, ahead: bool
 ) -> Generator[RaggedBatch, None, None]:
-    """Tokenize texts batch by batch.
+    """Tokenize texts, or pairs of texts, batch by batch.
 
     With `ahead`, the next batch is tokenized while the caller works on the current one. Otherwise
     the core's threads would wait when `tokenizers` uses one thread, because fewer threads than CPUs

@@ -13,7 +13,9 @@ Truncation = Literal["silent", "warn", "error"]
 Errors = Literal["strict", "replace", "skip"]
 OutputValue = Literal["sentence_embedding", "token_embeddings"]
 Pooling = Literal["mean", "cls", "max", "mean_sqrt_len_tokens"]
-Activation = Literal["identity", "tanh"]
+Activation = Literal["identity", "tanh", "relu", "gelu", "sigmoid"]
+# What a model gives: vectors of texts, or scores of pairs of them.
+Task = Literal["vectors", "scores"]
 SimilarityFunction = Literal["cosine", "dot", "euclidean", "manhattan"]
 FileFormat = Literal["npy", "npz", "jsonl", "parquet", "safetensors"]
 

@@ -23,8 +23,8 @@ from bge_micro.choices import (
 )
 from bge_micro.compat import CompatMixin
 from bge_micro.encode import EncodeMixin
-from bge_micro.options import check_device, check_positive, refuse_at_load
-from bge_micro.pipeline import MemoryUsage
+from bge_micro.loaded import LoadedModel
+from bge_micro.options import check_device, refuse_at_load
 from bge_micro.runtime import choose_threads
 from bge_micro.signatures import like_similarity
 from bge_micro.source import ModelSource
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from bge_micro.option_types import Device, RefusedAtLoad
 
 
-class SentenceTransformer(EncodeMixin, AsyncEncodeMixin, TokenizeMixin, CompatMixin):
+class SentenceTransformer(LoadedModel, EncodeMixin, AsyncEncodeMixin, TokenizeMixin, CompatMixin):
     """A sentence encoder: texts in, vectors out.
 
     For given weights, compute type and numerics version, a text's vector is the same to the last
@@ -152,21 +152,6 @@ class SentenceTransformer(EncodeMixin, AsyncEncodeMixin, TokenizeMixin, CompatMi
         self.plan(prompt="")  # refuses a truncate_dim that makes no sense
 
     @property
-    def device(self) -> str:
-        """Where the model runs: "cpu"."""
-        return "cpu"
-
-    @property
-    def compute_type(self) -> ComputeType:
-        """The arithmetic of the linear layers: "int8" or "float32"."""
-        return self._pipeline.compute_type
-
-    @property
-    def isa(self) -> str:
-        """The instruction set that runs, such as "avx512vnni"."""
-        return self._pipeline.isa
-
-    @property
     def pooling(self) -> str:
         """How token embeddings become a vector, such as "mean"."""
         return self._pipeline.checkpoint.pooling
@@ -177,34 +162,6 @@ class SentenceTransformer(EncodeMixin, AsyncEncodeMixin, TokenizeMixin, CompatMi
         return self._pipeline.checkpoint.include_prompt
 
     @property
-    def vocab_size(self) -> int:
-        """What every token id is below."""
-        return self._pipeline.checkpoint.config.vocab
-
-    @property
-    def threads(self) -> int:
-        """The most threads that encode uses unless told otherwise."""
-        return self._threads
-
-    @property
-    def max_seq_length(self) -> int:
-        """Tokens of a text that are used, special tokens included; may be lowered and raised."""
-        return self._max_seq_length
-
-    @max_seq_length.setter
-    def max_seq_length(self, value: int) -> None:
-        positions = self._pipeline.checkpoint.config.max_tokens
-        limit = check_positive("max_seq_length", value)
-        self._pipeline.tokenizer.ragged(
-            [], limit
-        )  # refuses a limit without room for special tokens
-        if limit > positions:
-            raise ValueError(
-                f"max_seq_length is {limit}, but the model has {positions} positions only."
-            )
-        self._max_seq_length = limit
-
-    @property
     def similarity_fn_name(self) -> SimilarityFunction:
         """The function of `similarity`: "cosine", "dot", "euclidean" or "manhattan"."""
         return self._similarity_fn_name
@@ -212,19 +169,6 @@ class SentenceTransformer(EncodeMixin, AsyncEncodeMixin, TokenizeMixin, CompatMi
     @similarity_fn_name.setter
     def similarity_fn_name(self, name: SimilarityFunction) -> None:
         self._similarity_fn_name = _similarity.check_name(name)
-
-    @property
-    def tokenizer(self) -> Any:
-        """A copy of the Hugging Face tokenizer, a `tokenizers.Tokenizer`; changing it is safe."""
-        return self._pipeline.tokenizer.copy()
-
-    def memory_usage(self) -> MemoryUsage:
-        """Tell how many bytes the model holds, and for what; copies of a model share them."""
-        return self._pipeline.memory_usage()
-
-    def trim(self) -> None:
-        """Free the scratch memory of past calls; calls that run keep theirs until they end."""
-        self._pipeline.trim()
 
     @like_similarity
     def similarity(self, embeddings1: Any, embeddings2: Any) -> Any:
@@ -298,25 +242,11 @@ class SentenceTransformer(EncodeMixin, AsyncEncodeMixin, TokenizeMixin, CompatMi
 
     save = save_pretrained
 
-    def __getstate__(self) -> dict[str, Any]:
-        """Leave the pipeline out: a copy elsewhere loads it from the same source."""
-        state = {name: value for name, value in self.__dict__.items() if name != "_pipeline"}
-        return {**state, "_source": self._source._replace(token=None)}
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        """Load the pipeline from the source."""
-        self.__dict__.update(state)
-        self._pipeline = self._source.load()
-
     def __copy__(self) -> SentenceTransformer:
         """Share the pipeline, which never changes; settings are the copy's own."""
-        twin = object.__new__(type(self))
-        twin.__dict__.update(self.__dict__, prompts=dict(self.prompts))
+        twin: SentenceTransformer = super().__copy__()
+        twin.prompts = dict(self.prompts)
         return twin
-
-    def __deepcopy__(self, memo: dict[int, Any]) -> SentenceTransformer:
-        """Copy as __copy__ does: nothing that is shared can change."""
-        return self.__copy__()
 
     def __repr__(self) -> str:
         """Say what it is."""

@@ -14,6 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from bge_micro.choices import ComputeType, Errors, Precision, Truncation
 from bge_micro.pipeline import Poll
+from bge_micro.scores import ActivationFn
 
 
 class Column(Protocol):
@@ -61,6 +62,9 @@ Tensors: TypeAlias = TorchTensor | list[TorchTensor]
 
 # Rows may be None where errors="replace" or "skip" says what becomes of them.
 Texts: TypeAlias = Sequence[str | None] | NDArray[np.str_ | np.object_] | Column | ArrowColumn
+# A pair of texts for a reranker, the query first, and a list of such pairs.
+PairText: TypeAlias = tuple[str, str] | list[str]
+PairTexts: TypeAlias = PairText | Sequence[PairText] | NDArray[np.str_ | np.object_]
 Device: TypeAlias = Literal["cpu", "cpu:0"] | TorchDevice | None
 Array: TypeAlias = NDArray[Any]
 Floats: TypeAlias = NDArray[np.float32]
@@ -90,6 +94,13 @@ class CommonOptions(TypedDict, total=False):
     poll: Poll | None
     pool: None
     chunk_size: None
+
+
+class PredictOptions(CommonOptions, total=False):
+    """Keywords of `predict` that decide neither what is returned nor its form."""
+
+    activation_fn: ActivationFn | None
+    apply_softmax: bool | None
 
 
 class EncodeOptions(CommonOptions, total=False):

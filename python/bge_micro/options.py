@@ -21,6 +21,8 @@ _REFUSED_AT_LOAD = {
 _REFUSED_AT_ENCODE = {
     "pool": "threads share the work inside one process; use threads=",
     "chunk_size": "it belongs to multi-process pools; use threads=",
+    "prompt": "rerankers have no prompts here; put the text before the query",
+    "prompt_name": "rerankers have no prompts here; put the text before the query",
 }
 
 
@@ -61,7 +63,8 @@ def refuse_at_load(constructor: Any, options: Mapping[str, Any]) -> None:
         UnknownOptionError: There is no such keyword.
         ValueError: It asks for what cannot be had.
     """
-    refuse_unknown("SentenceTransformer", constructor, options, _REFUSED_AT_LOAD)
+    name_of_class = constructor.__qualname__.partition(".")[0]
+    refuse_unknown(name_of_class, constructor, options, _REFUSED_AT_LOAD)
     for name, value in options.items():
         if value and (name, value) != ("backend", "torch"):
             raise ValueError(f"{name}={value!r} is not supported: {_REFUSED_AT_LOAD[name]}.")

@@ -6,7 +6,7 @@ import json
 from collections.abc import Callable, Generator, Sequence
 from contextlib import closing
 from functools import cached_property
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,6 +19,9 @@ from bge_micro.choices import COMPUTE_TYPES, ComputeType, check_choice
 from bge_micro.encoded import Encoded
 from bge_micro.plan import Plan
 from bge_micro.tokenization import RaggedBatch, Tokenizer, ragged_ids, read_tokenizer
+
+if TYPE_CHECKING:
+    from bge_micro.tokenization.pairs import Pair, PairTokenizer
 
 # An encoding calls it every 20 ms or so; an exception that it raises ends the encoding.
 Poll = Callable[[], object]
@@ -99,6 +102,34 @@ class Pipeline:
         """Return the tokens of texts that go to the core by this plan."""
         return self.tokenizer.ragged(texts, plan.limit, plan.threads, prefix=plan.prompt)
 
+    @cached_property
+    def pair_tokenizer(self) -> PairTokenizer:
+        """The tokenizer of pairs."""
+        from bge_micro.tokenization.pairs import PairTokenizer  # only rerankers need it
+
+        return PairTokenizer(self.tokenizer, source=str(self.checkpoint.tokenizer_file))
+
+    def tokenize_pairs(self, pairs: Sequence[Pair], plan: Plan) -> RaggedBatch:
+        """Return the tokens of pairs of texts that go to the core by this plan."""
+        batch = self.pair_tokenizer.ragged(pairs, plan.limit, plan.threads)
+        if self.checkpoint.config.token_types > 1:
+            return batch
+        return batch._replace(types=None)  # as RoBERTa, which has no types to tell
+
+    def check_limit(self, limit: int) -> None:
+        """Refuse a token limit without room for special tokens, or beyond the model's positions.
+
+        Raises:
+            ValueError: It is such a limit.
+        """
+        tokenizer = self.pair_tokenizer if self.checkpoint.scores else self.tokenizer
+        tokenizer.ragged([], limit)
+        positions = self.checkpoint.config.max_tokens
+        if limit > positions:
+            raise ValueError(
+                f"max_seq_length is {limit}, but the model has {positions} positions only."
+            )
+
     def skipped_tokens(self, prompt: str, limit: int) -> int:
         """Return how many of each text's first tokens are not pooled: the prompt's, or none."""
         if self.checkpoint.include_prompt or not prompt:
@@ -107,7 +138,7 @@ class Pipeline:
 
     def run(
         self,
-        rows: Sequence[str] | Sequence[NDArray[np.integer[Any]]],
+        rows: Sequence[str] | Sequence[Pair] | Sequence[NDArray[np.integer[Any]]],
         plan: Plan,
         *,
         out: NDArray[Any] | None,
@@ -118,8 +149,8 @@ class Pipeline:
         """Encode texts, or texts as token ids, in one pass, whichever results are requested.
 
         Args:
-            rows: n texts; or n arrays of token ids, which the model gets unchanged. No thread may
-                change them during the call.
+            rows: n texts; or n pairs of texts, for a reranker; or n arrays of token ids, which the
+                model gets unchanged. No thread may change them during the call.
             plan: How they become vectors.
             out: (n, plan.columns) of plan.dtype in C order, for the vectors; None for no vectors.
             token_embeddings: Whether to return the embeddings of all tokens.
@@ -158,10 +189,9 @@ class Pipeline:
     def _batches(self, rows: Sequence[Any], plan: Plan) -> Generator[RaggedBatch, None, None]:
         if not rows:
             return
-        if isinstance(rows[0], str):
-            yield from tokenized(
-                rows, lambda texts: self.tokenize(texts, plan), ahead=plan.threads > 1
-            )
+        if isinstance(rows[0], (str, tuple)):
+            tokenize = self.tokenize if isinstance(rows[0], str) else self.tokenize_pairs
+            yield from tokenized(rows, lambda batch: tokenize(batch, plan), ahead=plan.threads > 1)
         else:
             yield ragged_ids(rows, plan.limit, self.checkpoint.config.vocab)
 
@@ -186,6 +216,7 @@ class Pipeline:
             normalize_whole=plan.normalize_whole,
             skip=plan.skip,
             poll=poll,
+            types=batch.types,
             vectors=vectors,
             token_embeddings=token_embeddings,
         )

@@ -282,13 +282,13 @@ if TYPE_CHECKING:
             self: Any, embeddings1: ArrayLike, embeddings2: ArrayLike
         ) -> Floats: ...  # fmt: skip
 
-    def _typed_as(method: _Method) -> Callable[[Callable[..., Any]], _Method]:
+    def typed_as(method: _Method) -> Callable[[Callable[..., Any]], _Method]:
         """Give a method the signature of another one."""
 
-    like_encode = _typed_as(_Encode.encode)
-    like_aencode = _typed_as(_AsyncEncode.encode)
-    like_encode_iter = _typed_as(_EncodeIter.encode_iter)
-    like_similarity = _typed_as(_Similarity.similarity)
+    like_encode = typed_as(_Encode.encode)
+    like_aencode = typed_as(_AsyncEncode.encode)
+    like_encode_iter = typed_as(_EncodeIter.encode_iter)
+    like_similarity = typed_as(_Similarity.similarity)
 else:
 
     def like_encode(method):

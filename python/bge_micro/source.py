@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 from bge_micro.checkpoint import load_folder, locate_model
 from bge_micro.checkpoint.exports import loads_export
+from bge_micro.choices import Task
 from bge_micro.pipeline import Pipeline
 from bge_micro.runtime import choose_isa
 
@@ -24,6 +25,7 @@ class ModelSource(NamedTuple):
     token: str | bool | None
     verify: bool = False
     file_name: str | None = None
+    task: Task = "vectors"
 
     def __repr__(self) -> str:
         """Leave the token out."""
@@ -45,15 +47,18 @@ class ModelSource(NamedTuple):
             token=self.token,
             local_files_only=self.local_files_only,
             file_name=self.file_name,
+            task=self.task,
         )
         # No program rewrites the bundled copy, so it is safe to map.
         mmap = location.bundled or self.mmap
         if not location.bundled and loads_export(location.folder, self.file_name):
             from bge_micro.convert.onnx_folder import load_model_folder  # 50 ms that few need
 
-            checkpoint = load_model_folder(location.folder, mmap=mmap, file_name=self.file_name)
+            checkpoint = load_model_folder(
+                location.folder, mmap=mmap, file_name=self.file_name, task=self.task
+            )
         else:
-            checkpoint = load_folder(location.folder, mmap=mmap)
+            checkpoint = load_folder(location.folder, mmap=mmap, task=self.task)
         if self.verify:
             from bge_micro.checkpoint.integrity import verify  # most programs need none of it
 

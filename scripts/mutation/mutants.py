@@ -72,7 +72,7 @@ MUTANTS = [
         "Isa::add(Isa::mul(deviation, deviation), squares)",
     ),
     Mutant(NORM, "Isa::load(norm.bias + c)", "Isa::splat(0.0f)"),
-    Mutant(NORM, "Isa::add(sum, Isa::load(tables.token_type + c))", "sum"),
+    Mutant(NORM, "Isa::add(sum, Isa::load(token_type + c))", "sum"),
     Mutant(NORM, "Isa::splat(scale)", "Isa::splat(1.0f)"),
     Mutant(NORM, "id * tables.words_scale_stride", "0"),
     Mutant(NORM, "size_t>(rows.positions[t]) * hidden", "size_t>(t / 2) * hidden"),

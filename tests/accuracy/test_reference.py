@@ -79,7 +79,7 @@ def test_embeddings(checkpoint: Checkpoint, line: int) -> None:
         tensors["embeddings.word_embeddings.weight"],
         tensors["embeddings.word_embeddings.scale"],
         tensors["embeddings.position_embeddings.weight"],
-        tensors["embeddings.token_type_embeddings.weight"][0],
+        tensors["embeddings.token_type_embeddings.weight"],
         tensors["embeddings.LayerNorm.weight"],
         tensors["embeddings.LayerNorm.bias"],
         checkpoint.config.layer_norm_eps,

@@ -102,7 +102,7 @@ def test_onnx_export(folder: Path, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("fields", "message"),
     [
-        ({"activation_function": "torch.nn.modules.activation.ReLU"}, "activation_function is"),
+        ({"activation_function": "torch.nn.modules.activation.SiLU"}, "activation_function is"),
         ({"activation_function": None}, "activation_function is None"),
         ({"in_features": 63}, "in_features is 63, but the module before gives 64"),
         ({"out_features": 0}, "out_features is 0"),

@@ -120,12 +120,13 @@ def embed(isa: str, ids: NDArray[np.int32], words: NDArray[Any], *scales: float)
     rng = np.random.default_rng(2)
     width = words.shape[1]
     positions = at_odd_address(rng.standard_normal((600, width)).astype(np.float32), 12)
-    token_type = at_odd_address(rng.standard_normal((width,)).astype(np.float32), 20)
+    token_types = at_odd_address(rng.standard_normal((3, width)).astype(np.float32), 20)
     weight, bias = (at_odd_address(part, 4) for part in weight_and_bias(width))
     scale = np.array(scales or [0.0], np.float32)
-    normed = _core.layers.embed(
-        isa, ids, words, at_odd_address(scale, 8), positions, token_type, weight, bias, EPSILON
-    )
+    tables = (words, at_odd_address(scale, 8), positions, token_types, weight, bias, EPSILON)
+    normed = _core.layers.embed(isa, ids, *tables)
+    types = rng.integers(3, size=len(ids), dtype=np.int32)
+    typed = _core.layers.embed(isa, ids, *tables, types=types)
     # By the kernel just tested: the same sum, the same norm.
     if words.dtype == np.int8:
         sums = _core.kernels.soft_fma(
@@ -135,8 +136,9 @@ def embed(isa: str, ids: NDArray[np.int32], words: NDArray[Any], *scales: float)
         )
     else:
         sums = words[ids] + positions[: len(ids)]
-    others = np.broadcast_to(token_type, sums.shape).copy()
+    others = np.broadcast_to(token_types[0], sums.shape).copy()
     assert_same_bits(normed, add_norm("scalar", sums, others))
+    assert_same_bits(typed, add_norm("scalar", sums, token_types[types]))
     return normed
 
 

@@ -11,11 +11,12 @@ def embed(
     words: NDArray[Any],
     words_scale: NDArray[np.float32],
     positions: NDArray[np.float32],
-    token_type: NDArray[np.float32],
+    token_types: NDArray[np.float32],
     weight: NDArray[np.float32],
     bias: NDArray[np.float32],
     epsilon: float,
     padding_id: int = -1,
+    types: NDArray[np.int32] | None = None,
 ) -> NDArray[np.float32]: ...
 def linear(
     isa: str,

@@ -19,10 +19,13 @@ from bge_micro.choices import Activation
 CONFIG_NAME = "config.json"
 WEIGHTS_NAME = "model.safetensors"
 
-# By the class that a module's config.json names.
-_ACTIVATIONS: dict[str, Activation] = {
+# By the class that config files name.
+TORCH_ACTIVATIONS: dict[str, Activation] = {
     "torch.nn.modules.linear.Identity": "identity",
     "torch.nn.modules.activation.Tanh": "tanh",
+    "torch.nn.modules.activation.ReLU": "relu",
+    "torch.nn.modules.activation.GELU": "gelu",
+    "torch.nn.modules.activation.Sigmoid": "sigmoid",
 }
 
 
@@ -48,7 +51,7 @@ class Dense(NamedTuple):
 
     def config(self) -> dict[str, object]:
         """Return the fields of the module's config.json."""
-        names = {name: path for path, name in _ACTIVATIONS.items()}
+        names = {name: path for path, name in TORCH_ACTIVATIONS.items()}
         return {
             "in_features": self.weight.shape[1],
             "out_features": self.weight.shape[0],
@@ -81,10 +84,10 @@ def read_dense(folder: Path, in_features: int) -> Dense:
                 f"{path}: {key} is {fields[key]!r}, but only 'sentence_embedding' is supported."
             )
     name = fields.get("activation_function", "torch.nn.modules.activation.Tanh")
-    if not isinstance(name, str) or name not in _ACTIVATIONS:
+    if not isinstance(name, str) or name not in TORCH_ACTIVATIONS:
         raise CheckpointError(
-            f"{path}: activation_function is {name!r}, but only {' and '.join(_ACTIVATIONS)} "
-            "are supported."
+            f"{path}: activation_function is {name!r}, but only "
+            f"{', '.join(TORCH_ACTIVATIONS)} are supported."
         )
     if fields.get("in_features") != in_features:
         raise CheckpointError(
@@ -100,7 +103,7 @@ def read_dense(folder: Path, in_features: int) -> Dense:
     file = open_tensors(folder / WEIGHTS_NAME)
     weight = _read(file, "linear.weight", (out_features, in_features))
     bias = _read(file, "linear.bias", (out_features,)) if fields.get("bias", True) else None
-    return Dense(weight, bias, _ACTIVATIONS[name], file.content)
+    return Dense(weight, bias, TORCH_ACTIVATIONS[name], file.content)
 
 
 def _read(file: TensorFile, name: str, shape: tuple[int, ...]) -> NDArray[np.float32]:

@@ -5,11 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 from typing import NamedTuple
 
+from bge_micro.choices import Task
+
 BUNDLED_REPO_ID = "TaylorAI/bge-micro-v2"
 BUNDLED_NAME = "bge-micro-v2"
 
 # In sentence-transformers a name without an organisation means one of its own models.
-_DEFAULT_ORGANISATION = "sentence-transformers"
+_ORGANISATIONS: dict[Task, str] = {"vectors": "sentence-transformers", "scores": "cross-encoder"}
 
 
 class Location(NamedTuple):
@@ -49,6 +51,7 @@ def locate_model(
     token: str | bool | None = None,
     local_files_only: bool = False,
     file_name: str | None = None,
+    task: Task = "vectors",
 ) -> Location:
     """Find a model, or fetch it from the hub.
 
@@ -66,6 +69,7 @@ def locate_model(
         token: A token for private models.
         local_files_only: Do not use the network.
         file_name: The ONNX export that is wanted, as for `exports.find_export`.
+        task: What the model is for: whose models names without an organisation mean.
 
     Returns:
         The folder and whether it is the bundled one.
@@ -99,7 +103,7 @@ def locate_model(
         )
     if not from_cache and (is_folder or not may_be_hub_name):
         return Location(Path(name), bundled=False)
-    repo_id = name if "/" in name else f"{_DEFAULT_ORGANISATION}/{name}"
+    repo_id = name if "/" in name else f"{_ORGANISATIONS[task]}/{name}"
     snapshot = resolve_snapshot(
         repo_id, revision, cache_folder, token=token, local_files_only=offline, file_name=file_name
     )

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 from bge_micro.checkpoint.errors import CheckpointError
 from bge_micro.checkpoint.json_file import json_type, read_json, read_json_object
-from bge_micro.choices import POOLINGS, SIMILARITY_FUNCTIONS, SimilarityFunction
+from bge_micro.choices import POOLINGS, SIMILARITY_FUNCTIONS, SimilarityFunction, Task
 
 # Before 5.4 each mode had its own boolean in 1_Pooling/config.json.
 _POOLING_FLAGS = {
@@ -40,6 +40,13 @@ _WITHOUT_EFFECT = (
 
 # Settings of Transformer that change the model's tokens; they are empty in most models.
 _TRANSFORMER_EXTRAS = ("processing_kwargs", "query_length", "document_length", "query_expansion")
+
+# For each task, the class of sentence-transformers and transformers' name of the task.
+_CLASSES: dict[Task, str] = {"vectors": "SentenceTransformer", "scores": "CrossEncoder"}
+_TASK_NAMES: dict[Task, str] = {
+    "vectors": "feature-extraction",
+    "scores": "sequence-classification",
+}
 
 # The one module of a model that `integrations.sentence_transformers` saved.
 _ENGINE_TYPE = "bge_micro.integrations.sentence_transformers.Engine"
@@ -129,6 +136,8 @@ def read_modules(folder: Path) -> Modules:
     modules = [_read_module(path, index, entry) for index, entry in enumerate(entries)]
     modules = [module for module in modules if module[0] != "Dropout"]  # acts in training only
     kinds = [kind for kind, _ in modules]
+    if kinds == ["Transformer"] and _model_type(folder) == _CLASSES["scores"]:
+        return Modules(modules[0][1], "cls", True, (), normalize=False, dimension=None)
     folders = [subfolder for _, subfolder in modules]
     normalize = kinds[-1:] == ["Normalize"]
     dense = folders[2 : -1 if normalize else None]
@@ -149,16 +158,24 @@ def read_modules(folder: Path) -> Modules:
     return Modules(folders[0], pooling, include_prompt, tuple(dense), normalize, dimension)
 
 
-def read_transformer_settings(transformer: Path) -> TransformerSettings:
+def _model_type(folder: Path) -> str:
+    """Return the class that the model was saved from; only newer versions name it."""
+    path = folder / "config_sentence_transformers.json"
+    found = read_json_object(path).get("model_type") if path.exists() else None
+    return str(found or _CLASSES["vectors"])
+
+
+def read_transformer_settings(transformer: Path, task: Task = "vectors") -> TransformerSettings:
     """Read sentence_bert_config.json from the transformer's folder; without it nothing is set."""
     path = transformer / "sentence_bert_config.json"
     if not path.exists():
         return TransformerSettings(None, do_lower_case=False, tokenizer={})
     fields = read_json_object(path)
-    task = fields.get("transformer_task", "feature-extraction")
-    if task != "feature-extraction":
+    expected = _TASK_NAMES[task]
+    if fields.get("transformer_task", expected) != expected:
         raise CheckpointError(
-            f"{path}: transformer_task is {task!r}, but only 'feature-extraction' is supported."
+            f"{path}: transformer_task is {fields['transformer_task']!r}, but {_CLASSES[task]} "
+            f"needs {expected!r}."
         )
     for name in _TRANSFORMER_EXTRAS:
         if fields.get(name):
@@ -192,17 +209,17 @@ def _tokenizer_fields(path: Path, fields: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in found.items() if name in _TOKENIZER_FIELDS}
 
 
-def read_model_settings(folder: Path) -> ModelSettings:
+def read_model_settings(folder: Path, task: Task = "vectors") -> ModelSettings:
     """Read config_sentence_transformers.json; without it nothing is set."""
     path = folder / "config_sentence_transformers.json"
     if not path.exists():
         return ModelSettings({}, None, None, None)
     fields = read_json_object(path)
-    model_type = fields.get("model_type", "SentenceTransformer")
-    if model_type != "SentenceTransformer":
-        raise CheckpointError(
-            f"{path}: model_type is {model_type!r}, but only 'SentenceTransformer' is supported."
-        )
+    model_type, expected = _model_type(folder), _CLASSES[task]
+    if model_type != expected:
+        other = model_type in _CLASSES.values()
+        hint = f"load it with bge_micro.{model_type}" if other else "which is not supported"
+        raise CheckpointError(f"{path}: model_type is {model_type!r}, not {expected!r}; {hint}.")
     prompts = fields.get("prompts") or {}
     if not isinstance(prompts, dict) or not all(isinstance(v, str) for v in prompts.values()):
         raise CheckpointError(f"{path}: prompts must map names to strings.")

@@ -15,8 +15,8 @@ from bge_micro.checkpoint.tensors import StoredTensor
 WEIGHTS_NAME = "model.safetensors"
 INDEX_NAME = "model.safetensors.index.json"
 
-# Every family has its words under this name, and all of an encoder in these parts. Its pooler is a
-# classification head, which sentence vectors do not use.
+# Every family has its words under this name, and all of an encoder in these parts. BERT's pooler is
+# part of a classifier's head, which sentence vectors do not use.
 _WORDS = "embeddings.word_embeddings.weight"
 _ENCODER_PARTS = ("embeddings.", "encoder.", "transformer.")
 
@@ -28,15 +28,18 @@ _OLD_NORM_NAMES = {"LayerNorm.gamma": "LayerNorm.weight", "LayerNorm.beta": "Lay
 
 
 class StoredWeights(NamedTuple):
-    """The encoder's tensors in a folder.
+    """The tensors in a folder: the encoder's, and all with the names that the files have.
 
     Attributes:
         files: The weight files as they were loaded, in the order of their names.
-        tensors: The tensors by their usual BERT name, without prefix.
+        tensors: The encoder's by their usual BERT name, without prefix.
+        others: All that are not the encoder's, such as a classifier's, by their name beside
+            the family's prefix: in a file that is saved from a wrapper, without the wrapper's.
     """
 
     files: tuple[FileContent, ...]
     tensors: dict[str, StoredTensor]
+    others: dict[str, StoredTensor]
 
     @property
     def description(self) -> str:
@@ -53,7 +56,7 @@ def open_weights(folder: Path, family: Family, *, mmap: bool) -> StoredWeights:
         mmap: As for `open_tensors`.
 
     Returns:
-        The encoder's tensors; those of heads and buffers are left out.
+        The tensors, divided into the encoder's and others.
 
     Raises:
         MissingFileError: There are no weights, or a shard is missing.
@@ -70,7 +73,12 @@ def open_weights(folder: Path, family: Family, *, mmap: bool) -> StoredWeights:
                     f"{file}, tensor {name!r}: {stored[name].file.path} holds it too."
                 )
             stored[name] = StoredTensor(tensors, name)
-    return StoredWeights(tuple(files), _encoder_tensors(stored, family))
+    prefix = _encoder_prefix(stored)
+    return StoredWeights(
+        tuple(files),
+        _encoder_tensors(stored, prefix, family),
+        _other_tensors(stored, prefix, family),
+    )
 
 
 def has_weights(folder: Path) -> bool:
@@ -122,8 +130,8 @@ def no_weights_message(folder: Path) -> str:
     )
 
 
-def _encoder_tensors(stored: dict[str, StoredTensor], family: Family) -> dict[str, StoredTensor]:
-    """Return the encoder's tensors; what is beside them, such as a classifier, is left out."""
+def _encoder_prefix(stored: dict[str, StoredTensor]) -> str:
+    """Return what the names of the encoder's tensors begin with."""
     prefixes = [n.removesuffix(_WORDS) for n in stored if n == _WORDS or n.endswith(f".{_WORDS}")]
     if len(prefixes) > 1:
         named = " and ".join(repr(f"{prefix}{_WORDS}") for prefix in sorted(prefixes)[:2])
@@ -132,15 +140,17 @@ def _encoder_tensors(stored: dict[str, StoredTensor], family: Family) -> dict[st
             "expected one encoder, found more."
         )
     # "bert." in a file with a head, "0.auto_model." or "module." in files saved from a wrapper.
-    prefix = prefixes[0] if prefixes else ""
-    stored = {
-        name.removeprefix(prefix): tensor
-        for name, tensor in stored.items()
-        if name.startswith(tuple(prefix + part for part in _ENCODER_PARTS))
-    }
+    return prefixes[0] if prefixes else ""
+
+
+def _encoder_tensors(
+    stored: dict[str, StoredTensor], prefix: str, family: Family
+) -> dict[str, StoredTensor]:
+    """Return the encoder's tensors without its unused buffers."""
     result: dict[str, StoredTensor] = {}
-    for name, tensor in stored.items():
-        if name.startswith(_UNUSED):
+    for full_name, tensor in stored.items():
+        name = full_name.removeprefix(prefix)
+        if not full_name.startswith(_parts(prefix)) or name.startswith(_UNUSED):
             continue
         name = family.bert_name(name)
         for old, new in _OLD_NORM_NAMES.items():
@@ -150,3 +160,19 @@ def _encoder_tensors(stored: dict[str, StoredTensor], family: Family) -> dict[st
             raise CheckpointError(f"{tensor}: the file holds {name!r} too, under another name.")
         result[name] = tensor
     return result
+
+
+def _other_tensors(
+    stored: dict[str, StoredTensor], prefix: str, family: Family
+) -> dict[str, StoredTensor]:
+    """Return the tensors beside the encoder's, without the prefix of a wrapper."""
+    wrapper = prefix.removesuffix(family.prefix)
+    return {
+        name.removeprefix(wrapper): tensor
+        for name, tensor in stored.items()
+        if not name.startswith(_parts(prefix))
+    }
+
+
+def _parts(prefix: str) -> tuple[str, ...]:
+    return tuple(prefix + part for part in _ENCODER_PARTS)

@@ -7,15 +7,18 @@ from pathlib import Path
 from bge_micro.checkpoint.config import EncoderConfig
 from bge_micro.checkpoint.errors import CheckpointError
 from bge_micro.checkpoint.exports import find_export, loads_export
-from bge_micro.checkpoint.file_content import FileContent
-from bge_micro.checkpoint.folder import Checkpoint, load_folder
-from bge_micro.checkpoint.tensors import Tensors
+from bge_micro.checkpoint.folder import Checkpoint, Weights, load_folder
+from bge_micro.choices import Task
 from bge_micro.convert.onnx_model import OnnxModel
 from bge_micro.convert.onnx_reader import read_onnx
 
 
 def load_model_folder(
-    path: str | Path, *, mmap: bool = False, file_name: str | None = None
+    path: str | Path,
+    *,
+    mmap: bool = False,
+    file_name: str | None = None,
+    task: Task = "vectors",
 ) -> Checkpoint:
     """Load a model folder from its safetensors or, without them, from its ONNX export.
 
@@ -27,6 +30,7 @@ def load_model_folder(
         mmap: As for `load_folder`; exports are always read.
         file_name: An export in the folder or in its folder "onnx", which is used even if there are
             safetensors; None for safetensors, else model.onnx, else the only export.
+        task: As for `load_folder`.
 
     Raises:
         ImportError: There is only an export, and the onnx package is not installed.
@@ -36,18 +40,16 @@ def load_model_folder(
     """
     exports: list[OnnxModel] = []
 
-    def read_export(
-        transformer: Path, config: EncoderConfig
-    ) -> tuple[Tensors, tuple[FileContent, ...]]:
+    def read_export(transformer: Path, config: EncoderConfig) -> Weights:
         export = read_onnx(find_export(transformer, file_name))
         _check_config(export, config, transformer)
         exports.append(export)
-        return export.tensors, export.files
+        return Weights(export.tensors, (), export.files)
 
     folder = Path(path)
     if not loads_export(folder, file_name):
-        return load_folder(folder, mmap=mmap)
-    checkpoint = load_folder(folder, mmap=mmap, read_weights=read_export)
+        return load_folder(folder, mmap=mmap, task=task)
+    checkpoint = load_folder(folder, mmap=mmap, read_weights=read_export, task=task)
     said = (folder / "modules.json").exists()
     try:
         pooled = exports[0].outputs.choose(

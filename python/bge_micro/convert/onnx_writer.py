@@ -18,6 +18,7 @@ from bge_micro import _core
 from bge_micro.checkpoint.config import EncoderConfig
 from bge_micro.checkpoint.dense import Dense
 from bge_micro.checkpoint.tensors import DISTANCE_BIASES, WORDS, Linear, Tensors, layer_linears
+from bge_micro.choices import Activation
 from bge_micro.convert.onnx_graph import import_onnx
 
 _OPSET = 17  # the first opset with LayerNormalization
@@ -104,7 +105,15 @@ class _Builder:
         vector = self.node("MatMul", vector, self.constant(weight))
         if layer.bias is not None:
             vector = self.node("Add", vector, self.constant(layer.bias))
-        return self.node("Tanh", vector) if layer.activation == "tanh" else vector
+        return self.activation(layer.activation, vector)
+
+    def activation(self, name: Activation, vector: str) -> str:
+        """Add what a dense layer's outputs go through."""
+        if name == "identity":
+            return vector
+        if name == "gelu":
+            return self._gelu(vector)
+        return self.node({"tanh": "Tanh", "relu": "Relu", "sigmoid": "Sigmoid"}[name], vector)
 
     def finish(self, vector: str, width: int, normalize: bool) -> None:
         """Add the sentence embedding, of `width` features."""

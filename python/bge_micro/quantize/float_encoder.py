@@ -54,7 +54,7 @@ class FloatEncoder:
                     words,
                     scale,
                     positions,
-                    token_types[0],
+                    token_types,
                     *norm,
                     padding_id=self._config.padding_id,
                 )

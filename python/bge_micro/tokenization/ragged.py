@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 
 class RaggedBatch(NamedTuple):
-    """Token ids of n texts, one after the other, without padding.
+    """Token ids of n texts, or of n pairs of texts, one after the other, without padding.
 
     The tokens of text `i` are `ids[offsets[i] : offsets[i + 1]]`, special tokens included.
 
@@ -18,11 +18,13 @@ class RaggedBatch(NamedTuple):
         ids: int32, shape (total,).
         offsets: int64, shape (n + 1,), starting with 0 and ending with total.
         truncated: bool, shape (n,); True where a text had more tokens than the limit.
+        types: int32, shape (total,): the token types of pairs; None if all are 0.
     """
 
     ids: npt.NDArray[np.int32]
     offsets: npt.NDArray[np.int64]
     truncated: npt.NDArray[np.bool_]
+    types: npt.NDArray[np.int32] | None = None
 
     @property
     def texts(self) -> int:
@@ -38,7 +40,8 @@ class RaggedBatch(NamedTuple):
         """Return the first texts that have no more than `tokens` tokens together."""
         texts = int(np.searchsorted(self.offsets, tokens, side="right")) - 1
         offsets = self.offsets[: texts + 1]
-        return RaggedBatch(self.ids[: offsets[-1]], offsets, self.truncated[:texts])
+        types = None if self.types is None else self.types[: offsets[-1]]
+        return RaggedBatch(self.ids[: offsets[-1]], offsets, self.truncated[:texts], types)
 
 
 def ragged_ids(

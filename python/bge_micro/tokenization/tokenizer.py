@@ -87,6 +87,10 @@ class Tokenizer:
         """Return a copy of the tokenizer, which the caller may change."""
         return tokenizers.Tokenizer.from_str(self._tokenizer.to_str())
 
+    def encode_pair(self, first: str, second: str) -> tokenizers.Encoding:
+        """Return the tokens of a short pair of texts, special tokens and types included."""
+        return self._tokenizer.encode(first, second)
+
     @property
     def suffix_count(self) -> int:
         """The number of special tokens after every text."""
@@ -146,6 +150,18 @@ class Tokenizer:
             offsets=np.fromiter(offsets, np.int64, len(offsets)),
             truncated=np.fromiter(truncated, np.bool_, len(truncated)),
         )
+
+    def contents(self, texts: Sequence[str], most: int, threads: int = 1) -> Iterator[list[int]]:
+        """Yield each text's ids without special tokens: all of them, or more than `most`.
+
+        Args:
+            texts: The texts.
+            most: How many ids of a text are wanted.
+            threads: As for `ragged`.
+        """
+        first_chunk = _CHARS_PER_TOKEN * most
+        for group in _groups(texts, first_chunk):
+            yield from self._contents(group, "", first_chunk, most, threads)
 
     def token_count(self, text: str) -> int:
         """Count all tokens of a text, special tokens included, whatever its length."""

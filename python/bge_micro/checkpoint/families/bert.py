@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bge_micro.checkpoint.encoder_config import EncoderConfig
-from bge_micro.checkpoint.families.family import Family, Fields, read_bert_sizes
+from bge_micro.checkpoint.families.family import Family, Fields, Head, read_bert_sizes
 
 
 def _read_config(fields: Fields) -> EncoderConfig:
@@ -16,4 +16,5 @@ BERT = Family(
     tokenizer_class="BertTokenizer",
     read_config=_read_config,
     prefix="bert.",
+    head=Head("bert.pooler.dense", "tanh", "classifier"),
 )

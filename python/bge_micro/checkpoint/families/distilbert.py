@@ -9,6 +9,7 @@ from bge_micro.checkpoint.families.family import (
     MAX_VOCAB,
     Family,
     Fields,
+    Head,
 )
 
 # transformers has no setting for it.
@@ -34,6 +35,7 @@ DISTILBERT = Family(
     tokenizer_class="DistilBertTokenizer",
     read_config=_read_config,
     prefix="distilbert.",
+    head=Head("pre_classifier", "relu", "classifier"),
     names=(
         ("transformer.layer.", "encoder.layer."),
         (".attention.q_lin.", ".attention.self.query."),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bge_micro.checkpoint.encoder_config import MAX_INNER, EncoderConfig
-from bge_micro.checkpoint.families.family import Family, Fields, read_bert_sizes
+from bge_micro.checkpoint.families.family import Family, Fields, Head, read_bert_sizes
 
 
 def _read_config(fields: Fields) -> EncoderConfig:
@@ -25,4 +25,5 @@ ELECTRA = Family(
     tokenizer_class="ElectraTokenizer",
     read_config=_read_config,
     prefix="electra.",
+    head=Head("classifier.dense", "gelu", "classifier.out_proj"),
 )

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 from bge_micro.checkpoint.encoder_config import MAX_INNER, EncoderConfig
 from bge_micro.checkpoint.errors import CheckpointError
+from bge_micro.choices import Activation
 
 # No encoder comes near these; they keep a lying file from asking for absurd work.
 MAX_LAYERS = 256
@@ -57,6 +58,20 @@ class Fields(NamedTuple):
         return CheckpointError(f"{self.where}: {field} is {found!r}, {rest}.")
 
 
+class Head(NamedTuple):
+    """The two layers of a sequence classifier, as rerankers are; the first gets the first token.
+
+    Attributes:
+        dense: The first layer's name in the family's files.
+        activation: What its outputs go through.
+        classifier: The name of the second layer, whose outputs are the logits.
+    """
+
+    dense: str
+    activation: Activation
+    classifier: str
+
+
 class Family(NamedTuple):
     """How the files of one family say what this engine needs.
 
@@ -66,6 +81,7 @@ class Family(NamedTuple):
         read_config: Reads config.json.
         prefix: What the names of the encoder's tensors begin with in a file that has a head too,
             such as "bert.".
+        head: That head, in models that transformers calls ForSequenceClassification.
         names: Parts of tensor names, and what BERT has for them, each of one meaning.
         token_types: Whether there are token type embeddings.
     """
@@ -74,6 +90,7 @@ class Family(NamedTuple):
     tokenizer_class: str
     read_config: Callable[[Fields], EncoderConfig]
     prefix: str
+    head: Head
     names: tuple[tuple[str, str], ...] = ()
     token_types: bool = True
 

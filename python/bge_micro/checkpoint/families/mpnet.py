@@ -6,7 +6,7 @@ RoBERTa's positions, no token types, and a bias for each head and distance in at
 from __future__ import annotations
 
 from bge_micro.checkpoint.encoder_config import EncoderConfig
-from bge_micro.checkpoint.families.family import Family, Fields, read_bert_sizes
+from bge_micro.checkpoint.families.family import Family, Fields, Head, read_bert_sizes
 
 # transformers has no settings for them.
 _PADDING_ID = 1
@@ -27,6 +27,7 @@ MPNET = Family(
     tokenizer_class="MPNetTokenizer",
     read_config=_read_config,
     prefix="mpnet.",
+    head=Head("classifier.dense", "tanh", "classifier.out_proj"),
     names=(
         (".attention.attn.q.", ".attention.self.query."),
         (".attention.attn.k.", ".attention.self.key."),

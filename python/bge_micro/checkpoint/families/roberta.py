@@ -6,7 +6,13 @@ They are BERT but for the positions, which begin behind that of the padding toke
 from __future__ import annotations
 
 from bge_micro.checkpoint.encoder_config import EncoderConfig
-from bge_micro.checkpoint.families.family import MAX_POSITIONS, Family, Fields, read_bert_sizes
+from bge_micro.checkpoint.families.family import (
+    MAX_POSITIONS,
+    Family,
+    Fields,
+    Head,
+    read_bert_sizes,
+)
 
 
 def _read_config(fields: Fields) -> EncoderConfig:
@@ -22,6 +28,7 @@ ROBERTA = Family(
     tokenizer_class="RobertaTokenizer",
     read_config=_read_config,
     prefix="roberta.",
+    head=Head("classifier.dense", "tanh", "classifier.out_proj"),
 )
 XLM_ROBERTA = ROBERTA._replace(model_types=("xlm-roberta",), tokenizer_class="XLMRobertaTokenizer")
 CAMEMBERT = ROBERTA._replace(model_types=("camembert",), tokenizer_class="CamembertTokenizer")
