@@ -41,10 +41,10 @@ def load_model_folder(
     exports: list[OnnxModel] = []
 
     def read_export(transformer: Path, config: EncoderConfig) -> Weights:
-        export = read_onnx(find_export(transformer, file_name))
+        export = read_onnx(find_export(transformer, file_name), task)
         _check_config(export, config, transformer)
         exports.append(export)
-        return Weights(export.tensors, (), export.files)
+        return Weights(export.tensors, export.head, export.files)
 
     folder = Path(path)
     if not loads_export(folder, file_name):

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bge_micro.checkpoint.config import EncoderConfig
+from bge_micro.checkpoint.dense import Dense
 from bge_micro.checkpoint.file_content import FileContent
 from bge_micro.checkpoint.tensors import Tensors
 from bge_micro.convert.onnx_outputs import Outputs
@@ -34,10 +35,14 @@ class OnnxModel(NamedTuple):
             the export where they are symmetric and so fit our format, else floats.
         quantised: The export's integers, by the same names: of linear layers that are symmetric,
             and of all tables.
+        outputs: What it makes of the encoder's result; for a reranker, of its first token.
+        head: A reranker's layers behind the encoder; none for an encoder.
+        files: The export's files as they were loaded.
     """
 
     config: EncoderConfig
     tensors: Tensors
     quantised: dict[str, Quantised]
     outputs: Outputs
+    head: tuple[Dense, ...]
     files: tuple[FileContent, ...]

@@ -67,12 +67,13 @@ class Outputs(NamedTuple):
         return wanted
 
 
-def read_outputs(graph: OnnxGraph, norms: list[NormPart]) -> Outputs:
+def read_outputs(graph: OnnxGraph, norms: list[NormPart], *, reranker: bool = False) -> Outputs:
     """Find out what a graph does with the encoder's result.
 
     Args:
         graph: The graph.
         norms: The encoder's LayerNorms in order; the last one gives its result.
+        reranker: Whether the graph has a reranker's classifier, for the error message.
 
     Raises:
         CheckpointError: An output is neither token embeddings nor pooled in a way that we have; the
@@ -89,6 +90,7 @@ def read_outputs(graph: OnnxGraph, norms: list[NormPart]) -> Outputs:
         raise graph.error(
             f"{named}. That is neither the encoder's result nor its pooling ({', '.join(POOLINGS)})"
             ", with or without unit length"
+            + ("; it is a reranker, which CrossEncoder loads" if reranker else "")
         )
     if _VECTORS in pooled:
         return Outputs(pooled[_VECTORS], tokens)

@@ -16,11 +16,13 @@ from numpy.typing import NDArray
 
 from bge_micro.checkpoint.config import EncoderConfig, parse_config
 from bge_micro.checkpoint.tensors import WORDS, check_arrays
+from bge_micro.choices import Task
 from bge_micro.convert.onnx_activation import is_gelu
 from bge_micro.convert.onnx_attention import read_attention
 from bge_micro.convert.onnx_graph import OnnxGraph, Origin
+from bge_micro.convert.onnx_head import read_head
 from bge_micro.convert.onnx_model import OnnxModel, Quantised
-from bge_micro.convert.onnx_outputs import read_outputs
+from bge_micro.convert.onnx_outputs import Outputs, Pooled, read_outputs
 from bge_micro.convert.onnx_parts import (
     LinearPart,
     NormPart,
@@ -35,11 +37,12 @@ _MOVING = {"Add", "Cast", "Identity", "Dropout", "DynamicQuantizeLinear"}
 _GELU = {*_MOVING, "Mul", "Div", "Erf", "Gelu", "BiasGelu"}
 
 
-def read_onnx(path: Path) -> OnnxModel:
+def read_onnx(path: Path, task: Task = "vectors") -> OnnxModel:
     """Read an ONNX export.
 
     Args:
         path: The file.
+        task: "vectors" for an encoder, "scores" for a reranker.
 
     Returns:
         What it holds.
@@ -49,7 +52,7 @@ def read_onnx(path: Path) -> OnnxModel:
         MissingFileError: The file is not there.
         CheckpointError: The file is no such export; the message says what does not fit.
     """
-    return _Reader(OnnxGraph(path)).read()
+    return _Reader(OnnxGraph(path)).read(task)
 
 
 @dataclass(frozen=True)
@@ -74,7 +77,7 @@ class _Reader:
         self.tensors: dict[str, NDArray[Any]] = {}
         self.quantised: dict[str, Quantised] = {}
 
-    def read(self) -> OnnxModel:
+    def read(self, task: Task) -> OnnxModel:
         layers, rest = divmod(len(self.norms) - 1, 2)
         if layers < 1 or rest:
             raise self.graph.error(
@@ -86,8 +89,16 @@ class _Reader:
             self._read_layer(f"encoder.layer.{layer}", *self.norms[2 * layer : 2 * layer + 3])
         config = self._config(layers)
         tensors = check_arrays(self.tensors, config, self.graph.path)
-        outputs = read_outputs(self.graph, self.norms)
-        return OnnxModel(config, tensors, self.quantised, outputs, self.graph.files)
+        outputs = Outputs(Pooled("cls", normalize=False), tokens=False)  # of a reranker
+        head = read_head(self.graph, self.linears, self.norms[-1])
+        if task == "vectors":
+            outputs, head = read_outputs(self.graph, self.norms, reranker=bool(head)), ()
+        elif not head:
+            raise self.graph.error(
+                f"none of its outputs {', '.join(self.graph.outputs)} is made by two linear layers "
+                "behind the encoder, as a reranker's is"
+            )
+        return OnnxModel(config, tensors, self.quantised, outputs, head, self.graph.files)
 
     def _read_layer(self, name: str, before: NormPart, middle: NormPart, after: NormPart) -> None:
         output = self._residual(middle, before, f"{name}.attention.output")
