@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypedDict
 
 import numpy as np
+from numpy.typing import NDArray
 
 from bge_micro import _core
 from bge_micro.aio import run_in_thread
@@ -30,6 +31,7 @@ from bge_micro.runtime import check_threads, choose_threads
 from bge_micro.score_signatures import like_apredict, like_predict
 from bge_micro.scores import ActivationFn, apply_activation, check_activation
 from bge_micro.source import ModelSource
+from bge_micro.tokenization import RaggedBatch
 from bge_micro.tokens import TokenUse
 
 if TYPE_CHECKING:
@@ -307,6 +309,24 @@ class CrossEncoder(LoadedModel):
         """Return how many tokens of each pair are used, and whether it is truncated."""
         batch = self._pipeline.tokenize_pairs(read_pairs(inputs).rows, self.plan())
         return TokenUse(batch.counts, batch.truncated)
+
+    def token_ids(self, inputs: PairTexts, plan: Plan) -> RaggedBatch:
+        """Return the token ids, and token types, that pairs have by a plan.
+
+        Returns:
+            The ids of all pairs in one array, the offset of each pair, which were truncated, and
+            the types, None if all are 0. `run` accepts it, and any pairs of such batches together.
+        """
+        return self._pipeline.tokenize_pairs(read_pairs(inputs).rows, plan)
+
+    def run(self, batch: RaggedBatch, plan: Plan) -> NDArray[np.float32]:
+        """Return the logits of tokenized pairs by a plan: float32 (n, labels).
+
+        `predict` turns them into scores by the model's activation.
+        """
+        logits = np.empty((batch.texts, self.num_labels), np.float32)
+        self._pipeline.run_batch(batch, plan, logits)
+        return logits
 
     def plan(self, *, truncation: Truncation | None = None, threads: int | None = None) -> Plan:
         """Check options and the model's settings, and make one value of them.

@@ -195,6 +195,10 @@ class Pipeline:
         else:
             yield ragged_ids(rows, plan.limit, self.checkpoint.config.vocab)
 
+    def run_batch(self, batch: RaggedBatch, plan: Plan, out: NDArray[Any]) -> None:
+        """Write the vectors, or scores, of one batch of tokenized texts to `out`."""
+        self._encode(batch, plan, out, None, None)
+
     def _encode(
         self,
         batch: RaggedBatch,

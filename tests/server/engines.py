@@ -7,10 +7,14 @@ import threading
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager
 from copy import copy
+from typing import Any
 
 from bge_micro import Encoded, Plan, SentenceTransformer
 from bge_micro.server.engine import Engine
+from bge_micro.server.jobs import Embedded, Job
 from bge_micro.server.limits import Limits
+from bge_micro.server.models import Embedder
+from bge_micro.server.tokens import IdReader
 
 from .servers import PATIENCE
 
@@ -42,10 +46,25 @@ class Gate:
         await asyncio.to_thread(self.entered.wait, PATIENCE)
 
 
+class EngineOf(Engine):
+    """An engine for one model."""
+
+    def __init__(self, model: SentenceTransformer, limits: Limits) -> None:
+        super().__init__(limits, lambda texts: None)
+        self._model = Embedder(model)
+        self._ids = IdReader(model)
+
+    async def embed(
+        self, rows: Sequence[Any], plan: Plan, *, are_ids: bool = False, truncate: bool
+    ) -> Embedded:
+        ids = self._ids if are_ids else None
+        return await self.encode(Job(self._model, rows, plan, truncate, ids))
+
+
 @contextmanager
-def started(gate: Gate, queue_texts: int = 10_000) -> Iterator[Engine]:
+def started(gate: Gate, queue_texts: int = 10_000) -> Iterator[EngineOf]:
     limits = Limits(queue_texts=queue_texts, stuck_seconds=2 * PATIENCE)
-    engine = Engine(gate.model, limits, lambda texts: None)
+    engine = EngineOf(gate.model, limits)
     engine.start()
     try:
         yield engine

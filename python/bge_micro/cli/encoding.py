@@ -15,7 +15,7 @@ from bge_micro.cli.texts import Row, TextInput
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from bge_micro import SentenceTransformer
+    from bge_micro import CrossEncoder, SentenceTransformer
 
 # Lines named in a message about truncated texts.
 _NAMED = 10
@@ -37,6 +37,30 @@ def load_model(arguments: argparse.Namespace) -> SentenceTransformer:
     if arguments.model is not None:
         options["model_name_or_path"] = arguments.model
     return SentenceTransformer(**options)
+
+
+def load_reranker(
+    arguments: argparse.Namespace, name: str, threads: int | None = None
+) -> CrossEncoder:
+    """Load the reranker of a name or folder, with the options of `parser.add_model_options`.
+
+    Raises:
+        ValueError: It is a classifier, which has no order of texts.
+    """
+    from bge_micro import CrossEncoder
+
+    model = CrossEncoder(
+        name,
+        compute_type=arguments.compute_type,
+        threads=threads or arguments.threads,
+        truncation="warn",
+    )
+    if model.num_labels != 1:
+        raise ValueError(
+            f"{name} has {model.num_labels} labels, expected 1: it is a classifier, which has no "
+            "order of texts"
+        )
+    return model
 
 
 def prompt_of(

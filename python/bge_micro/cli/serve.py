@@ -6,9 +6,12 @@ import argparse
 import os
 import re
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from bge_micro.cli.parser import UsageError, add_model_options, positive
+
+if TYPE_CHECKING:
+    from bge_micro.server.reranking import ServedReranker
 
 _KEY_VARIABLE = "BGE_MICRO_API_KEY"
 _KEY = re.compile("[!-~]+")
@@ -20,8 +23,9 @@ def add_command(commands: argparse._SubParsersAction[Any]) -> None:
         "serve",
         help="serve embeddings over HTTP",
         description="Serve the interfaces of OpenAI (/v1/embeddings), TEI (/embed, /similarity, "
-        "/tokenize) and Ollama (/api/embed), and a page at /. Logs one JSON object a line to "
-        "standard error. Needs the extra bge-micro[server].",
+        "/tokenize) and Ollama (/api/embed), with --reranker also /rerank of TEI, Cohere and Jina, "
+        "and a page at /. Logs one JSON object a line to standard error. Needs the extra "
+        "bge-micro[server].",
     )
     group = parser.add_argument_group("server")
     group.add_argument(
@@ -56,6 +60,11 @@ def add_command(commands: argparse._SubParsersAction[Any]) -> None:
         action="append",
         metavar="NAME",
         help="what clients call the model; may be given more than once (default: its own names)",
+    )
+    group.add_argument(
+        "--reranker",
+        metavar="MODEL",
+        help="a cross-encoder, folder or name on the hub, for /rerank, /v1/rerank and /v2/rerank",
     )
     group.add_argument(
         "--log-level",
@@ -117,7 +126,13 @@ def run(arguments: argparse.Namespace) -> int:
         queue_texts=arguments.max_queue_texts,
     )
     names = arguments.model_name or _names(arguments.model)
-    service = Service(model, names, limits, auto_truncate=arguments.truncate)
+    service = Service(
+        model,
+        names,
+        limits,
+        auto_truncate=arguments.truncate,
+        reranker=_reranker(arguments, model.threads),
+    )
     hosts = hosts_for(arguments.host, arguments.allowed_host)
     admission = Admission(api_key, hosts, arguments.cors_origin)
     run_server(service, Address(arguments.host, arguments.port), admission, arguments.log_level)
@@ -141,6 +156,17 @@ def _read_key(path: str | None) -> str | None:
             "spaces, because clients send it in a header; save the file without a byte order mark"
         )
     return key
+
+
+def _reranker(arguments: argparse.Namespace, threads: int) -> ServedReranker | None:
+    if arguments.reranker is None:
+        return None
+    from bge_micro.cli.encoding import load_reranker
+    from bge_micro.server.reranking import ServedReranker
+
+    return ServedReranker(
+        load_reranker(arguments, arguments.reranker, threads), _names(arguments.reranker)
+    )
 
 
 def _names(model: str | None) -> list[str]:

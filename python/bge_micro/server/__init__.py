@@ -1,7 +1,8 @@
 """`bge-micro serve`: embeddings over HTTP, as OpenAI, TEI and Ollama offer them, and a page.
 
 app        routes; every request's way through key, body, handler and errors
-openai_api, tei_api, ollama_api, site   the handlers
+openai_api, tei_api, ollama_api, rerank_api, site   the handlers
+models, reranking   the models as the engine sees them, and as clients do
 engine     what encodes: small requests beside large ones, and the queue's limit
 engine_thread   a thread that encodes, all that has arrived together; jobs has its requests
 worker_thread   a thread for other calls of native code; native_thread is the base of both

@@ -18,10 +18,11 @@ from starlette.responses import Response
 from starlette.routing import Match, Route, Router
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from bge_micro.server import ollama_api, openai_api, site, tei_api
+from bge_micro.server import ollama_api, openai_api, rerank_api, site, tei_api
 from bge_micro.server.access import EVERYBODY, NOTE, AccessLog, Admission
 from bge_micro.server.body import BodyReader
 from bge_micro.server.errors import (
+    COHERE,
     OPENAI,
     ErrorStyle,
     InternalError,
@@ -74,6 +75,9 @@ def build_app(service: Service, admission: Admission = EVERYBODY) -> ASGIApp:
         post("/embeddings", openai_api.embeddings, style=OPENAI),
         post("/similarity", tei_api.similarity),
         post("/tokenize", tei_api.tokenize),
+        post("/rerank", rerank_api.rerank),
+        post("/v1/rerank", rerank_api.rerank_documents, style=COHERE),
+        post("/v2/rerank", rerank_api.rerank_documents, style=COHERE),
         *(post(path, handler) for path, handler in tei_api.OTHER_TASKS.items()),
         post("/api/embed", ollama_api.embed),
         post("/api/embeddings", ollama_api.embeddings),

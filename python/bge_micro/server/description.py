@@ -30,7 +30,11 @@ _WITH_BODY = {
     **_UNAVAILABLE,
 }
 _TEI_FIELDS = {422: "A field that makes no sense."}
+_NO_RERANKER = {424: "There is no reranker: start the server with --reranker."}
 _MORE = {
+    "/rerank": _NO_RERANKER,
+    "/v1/rerank": _NO_RERANKER,
+    "/v2/rerank": _NO_RERANKER,
     "/v1/models/{name}": _UNKNOWN_MODEL,
     "/health": _UNAVAILABLE,
     "/ping": _UNAVAILABLE,
@@ -42,6 +46,7 @@ _REFUSED = {
 }
 # The schema of errors, by an operation's tag.
 _ERRORS = {
+    "Cohere": "CohereError",
     "OpenAI": "OpenAIError",
     "TEI": "TeiError",
     "Ollama": "OllamaError",
@@ -88,6 +93,7 @@ def _add_limits(schemas: dict[str, Any], service: Service) -> None:
         lists["maxItems"] = limits.texts
     schemas["TokenIds"]["maxItems"] = model.max_seq_length
     schemas["TokenIds"]["items"]["maximum"] = model.vocab_size - 1
+    schemas["CohereRerankRequest"]["properties"]["documents"]["maxItems"] = limits.texts
     schemas["ModelName"]["enum"] = [None, *service.model.names]
     schemas["OllamaModelName"]["enum"] = [*service.model.names]
     schemas["PromptName"]["enum"] = [None, *model.prompts]

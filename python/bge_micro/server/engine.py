@@ -9,13 +9,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any
 
-from bge_micro import SentenceTransformer
-from bge_micro.plan import Plan
 from bge_micro.server.engine_thread import EngineThread
 from bge_micro.server.errors import TRY_AGAIN, OverloadedError, UnavailableError
-from bge_micro.server.jobs import Embedded, Job
+from bge_micro.server.jobs import Embedded, Job, length_of
 from bge_micro.server.limits import Limits
 
 # What a small request has at most. A token is one character or more, so it has hardly more than so
@@ -29,18 +26,15 @@ _FEW_SHARE = 4
 class Engine:
     """Encodes the rows of requests. Its methods are for the event loop, which they never block."""
 
-    def __init__(
-        self, model: SentenceTransformer, limits: Limits, on_batch: Callable[[int], object]
-    ) -> None:
+    def __init__(self, limits: Limits, on_batch: Callable[[int], object]) -> None:
         """Prepare; `start` starts the threads.
 
         Args:
-            model: The model, whose settings must stay.
             limits: How many texts may wait or be worked on, and when a turn seems not to end.
             on_batch: Called with the number of texts of each call of the core, in a thread.
         """
-        self._large = EngineThread("bge-micro-engine", model, limits.stuck_seconds, on_batch)
-        self._small = EngineThread("bge-micro-engine-small", model, limits.stuck_seconds, on_batch)
+        self._large = EngineThread("bge-micro-engine", limits.stuck_seconds, on_batch)
+        self._small = EngineThread("bge-micro-engine-small", limits.stuck_seconds, on_batch)
         self._queue_texts = limits.queue_texts
         self._texts = 0
 
@@ -86,26 +80,19 @@ class Engine:
         finally:
             self._texts -= texts
 
-    async def embed(
-        self, rows: Sequence[Any], plan: Plan, *, are_ids: bool = False, truncate: bool
-    ) -> Embedded:
-        """Encode rows.
-
-        Args:
-            rows: n texts, or lists of token ids.
-            plan: How they become vectors; its truncation is "silent".
-            are_ids: Whether they are token ids.
-            truncate: Whether texts with too many tokens are used up to the limit.
+    async def encode(self, job: Job) -> Embedded:
+        """Encode a job's rows.
 
         Raises:
             OverloadedError: Too many texts are waiting already.
             UnavailableError: The server is about to stop, or stuck.
             InputError: A row has too many tokens, or is no list of token ids.
         """
-        small = len(rows) <= _FEW_TEXTS and sum(map(len, rows)) <= _SMALL_CHARACTERS
+        rows = job.rows
+        small = len(rows) <= _FEW_TEXTS and sum(map(length_of, rows)) <= _SMALL_CHARACTERS
         thread = self._small if small else self._large
         with self.room_for(len(rows)):
-            return await thread.embed(Job(rows, are_ids, plan, truncate))
+            return await thread.encode(job)
 
     def _check_room(self, texts: int) -> None:
         if not self.alive:

@@ -17,11 +17,11 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from bge_micro import SentenceTransformer
 from bge_micro.plan import Plan
 from bge_micro.server.errors import InternalError, RequestError, UnavailableError
 from bge_micro.server.jobs import Embedded, Job
 from bge_micro.server.logs import place_of
+from bge_micro.server.models import Model
 from bge_micro.server.native_thread import NativeThread, call_in
 from bge_micro.server.tokens import IdReader
 
@@ -33,7 +33,7 @@ _OLDEST_TOKENS = 512
 # encoded and answered before. So what has few tokens waits for one turn of the oldest at most.
 _HEAVY_TOKENS = 256
 
-# A job, and rows of it: texts, lists of ids, or tokens.
+# A job, and rows of it: texts, pairs of texts, lists of ids, or tokens.
 Part: TypeAlias = tuple[Job, Sequence[Any]]
 
 _log = logging.getLogger(__name__)
@@ -45,7 +45,6 @@ class EngineThread(NativeThread):
     def __init__(
         self,
         name: str,
-        model: SentenceTransformer,
         stuck_seconds: float,
         on_batch: Callable[[int], object],
     ) -> None:
@@ -53,13 +52,10 @@ class EngineThread(NativeThread):
 
         Args:
             name: The thread's name.
-            model: The model, whose settings must stay.
             stuck_seconds: When a turn seems not to end.
             on_batch: Called with the number of texts of each call of the core, in the thread.
         """
         super().__init__(name, stuck_seconds)
-        self._model = model
-        self._ids = IdReader(model)
         self._on_batch = on_batch
         self._waiting: set[Job] = set()  # for the event loop
         self._arrivals: SimpleQueue[Job | None] = SimpleQueue()  # None is the last
@@ -84,11 +80,11 @@ class EngineThread(NativeThread):
             self._thread.join(1.0)
 
     def refuse_waiting(self, error: RequestError) -> None:
-        """Raise an exception from all calls of `embed` that have not returned."""
+        """Raise an exception from all calls of `encode` that have not returned."""
         for job in self._waiting:
             job.refuse(error)
 
-    async def embed(self, job: Job) -> Embedded:
+    async def encode(self, job: Job) -> Embedded:
         """Encode a job's rows.
 
         Raises:
@@ -150,57 +146,58 @@ class EngineThread(NativeThread):
         return [others, share] if some_end and size >= _HEAVY_TOKENS else [share + others]
 
     def _encode_share(self, share: list[Part]) -> None:
-        parts: dict[Plan, list[Part]] = {}
+        parts: dict[tuple[Model, Plan], list[Part]] = {}
         for job, rows in share:
             # Tokens have their prompt, so that rows of several prompts can go together.
             plan = job.plan._replace(prompt="") if job.plan.prompt else job.plan
-            parts.setdefault(plan, []).append((job, rows))
-        for plan, group in parts.items():
-            _run(group, partial(self._encode, plan))
+            parts.setdefault((job.model, plan), []).append((job, rows))
+        for (model, plan), group in parts.items():
+            _run(group, partial(self._encode, model, plan))
 
     def _make_ready(self, jobs: list[Job], first: int) -> None:
         """Tokenize so many rows as will perhaps fill the turn."""
-        texts: dict[Plan, list[Part]] = {}
+        texts: dict[tuple[Model, Plan], list[Part]] = {}
         room = _TURN_TOKENS
         for job in jobs:
             wanted = first if job is jobs[0] else room
             rows, size = job.to_tokenize(wanted)
             room -= min(size, wanted)
-            if rows and job.are_ids:
-                _run([(job, rows)], self._read_ids)
+            if rows and job.ids:
+                _run([(job, rows)], partial(_read_ids, job.ids))
             elif rows:
-                texts.setdefault(job.plan, []).append((job, rows))
+                texts.setdefault((job.model, job.plan), []).append((job, rows))
             if room <= 0:
                 break
-        for plan, group in texts.items():
-            _run(group, partial(self._tokenize, plan))
+        for (model, plan), group in texts.items():
+            _run(group, partial(_tokenize, model, plan))
 
-    def _read_ids(self, group: list[Part]) -> None:
-        for job, rows in group:
-            job.add_tokens(
-                [self._ids.read(row, job.tokenized + number) for number, row in enumerate(rows)],
-                np.zeros(len(rows), np.bool_),
-            )
-
-    def _tokenize(self, plan: Plan, group: list[Part]) -> None:
-        batch = self._model.token_ids([text for _, rows in group for text in rows], plan)
-        ends = batch.offsets.tolist()
-        ids = [batch.ids[start:stop] for start, stop in pairwise(ends)]
-        start = 0
-        for job, rows in group:
-            stop = start + len(rows)
-            job.add_tokens(ids[start:stop], batch.truncated[start:stop])
-            start = stop
-
-    def _encode(self, plan: Plan, group: list[Part]) -> None:
+    def _encode(self, model: Model, plan: Plan, group: list[Part]) -> None:
         ids = [row for _, rows in group for row in rows]
-        vectors = self._model.run(ids, plan).vectors
+        vectors = model.run(ids, plan)
         self._on_batch(len(ids))
         start = 0
         for job, rows in group:
             stop = start + len(rows)
             job.add_vectors(rows, vectors[start:stop])
             start = stop
+
+
+def _read_ids(reader: IdReader, group: list[Part]) -> None:
+    for job, rows in group:
+        job.add_tokens(
+            [reader.read(row, job.tokenized + number) for number, row in enumerate(rows)],
+            np.zeros(len(rows), np.bool_),
+        )
+
+
+def _tokenize(model: Model, plan: Plan, group: list[Part]) -> None:
+    batch = model.tokenize([row for _, rows in group for row in rows], plan)
+    ids = [batch.ids[start:stop] for start, stop in pairwise(batch.offsets.tolist())]
+    start = 0
+    for job, rows in group:
+        stop = start + len(rows)
+        job.add_tokens(ids[start:stop], batch.truncated[start:stop])
+        start = stop
 
 
 def _hand_over(jobs: list[Job]) -> None:

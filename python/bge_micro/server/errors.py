@@ -1,4 +1,4 @@
-"""Errors of requests, in the forms of the three interfaces. No text is ever quoted."""
+"""Errors of requests, in the forms of the interfaces. No text is ever quoted."""
 
 from __future__ import annotations
 
@@ -108,6 +108,10 @@ def _tei_body(error: RequestError) -> object:
     return {"error": str(error), "error_type": error.tei_type}
 
 
+def _cohere_body(error: RequestError) -> object:
+    return {"message": str(error)}
+
+
 def _ollama_body(error: RequestError) -> object:
     return {"error": str(error)}
 
@@ -127,6 +131,7 @@ class ErrorStyle:
 
 OPENAI = ErrorStyle(400, _openai_body)
 TEI = ErrorStyle(422, _tei_body)
+COHERE = ErrorStyle(400, _cohere_body)
 OLLAMA = ErrorStyle(400, _ollama_body)
 
 

@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 
 from bge_micro.plan import Plan
 from bge_micro.server.errors import InputError, RequestError
-
-Ids = NDArray[np.int32]
+from bge_micro.server.models import Model, Tokens
+from bge_micro.server.tokens import IdReader
 
 # What a text counts for before its tokens are known: four letters a token, as in English, and no
 # more characters than are read of it.
@@ -26,7 +26,7 @@ class Embedded:
     """What became of a request's rows.
 
     Attributes:
-        vectors: float32, shape (n, dimensions).
+        vectors: float32, shape (n, dimensions); of pairs the logits, (n, 1).
         tokens: Tokens that were used, special tokens included.
         truncated: Texts that had more.
     """
@@ -36,29 +36,36 @@ class Embedded:
     truncated: int
 
 
+def length_of(row: Any) -> int:
+    """Return the characters of a text or a pair of texts, or the number of a list's token ids."""
+    return sum(map(len, row)) if isinstance(row, tuple) else len(row)
+
+
 @dataclass(eq=False)
 class Job:
     """A request's rows. Only one thread at a time has it.
 
     Attributes:
-        rows: n texts, or lists of what should be token ids.
-        are_ids: Whether they are ids.
+        model: What they go through.
+        rows: n texts, pairs of texts, or lists of what should be token ids.
         plan: How they become vectors.
         truncate: Whether texts with too many tokens are used up to the limit.
+        ids: Reads them, if they are lists.
         answer: Where the result goes; cancelled if nobody waits for it any more.
         ready: Rows' tokens that the core has not seen yet.
         tokenized: Rows whose tokens are or were in `ready`.
         error: Why there is no result.
     """
 
+    model: Model
     rows: Sequence[Any]
-    are_ids: bool
     plan: Plan
     truncate: bool
+    ids: IdReader | None = None
     answer: asyncio.Future[Embedded] = field(
         default_factory=lambda: asyncio.get_running_loop().create_future()
     )
-    ready: list[Ids] = field(default_factory=list)
+    ready: list[Tokens] = field(default_factory=list)
     tokenized: int = 0
     error: RequestError | None = None
     _blocks: list[NDArray[np.float32]] = field(default_factory=list)
@@ -85,14 +92,14 @@ class Job:
         stop = self.tokenized
         size = sum(map(len, self.ready))
         while stop < len(self.rows) and size < room:
-            length = len(self.rows[stop])
-            if not self.are_ids:
+            length = length_of(self.rows[stop])
+            if self.ids is None:
                 length = min(length, _MOST_CHARACTERS) // _TOKEN_CHARACTERS + 2  # [CLS] and [SEP]
             size += length
             stop += 1
         return self.rows[self.tokenized : stop], size
 
-    def add_tokens(self, rows: list[Ids], truncated: NDArray[np.bool_]) -> None:
+    def add_tokens(self, rows: list[Tokens], truncated: NDArray[np.bool_]) -> None:
         """Take the tokens of the next rows."""
         if truncated.any():
             if not self.truncate:
@@ -106,7 +113,7 @@ class Job:
         self.ready += rows
         self.tokenized += len(rows)
 
-    def take(self, room: int, at_least: int = 0) -> list[Ids]:
+    def take(self, room: int, at_least: int = 0) -> list[Tokens]:
         """Take rows that are ready, as many as there is room for; none if they are of no use."""
         if self.error is not None or self.answer.cancelled():
             return []
@@ -117,7 +124,7 @@ class Job:
         taken, self.ready = self.ready[:count], self.ready[count:]
         return taken
 
-    def add_vectors(self, rows: Sequence[Ids], vectors: NDArray[np.float32]) -> None:
+    def add_vectors(self, rows: Sequence[Tokens], vectors: NDArray[np.float32]) -> None:
         """Take the vectors of the rows that were taken last."""
         self._blocks.append(vectors)
         self._tokens += sum(map(len, rows))

@@ -56,8 +56,8 @@ class Metrics:
         self._unread = Counter(
             "bge_micro_unread_answers", "Answers that were not read in time.", registry=registry
         )
-        self._texts = Counter("bge_micro_texts", "Texts embedded.", registry=registry)
-        self._tokens = Counter("bge_micro_tokens", "Tokens embedded.", registry=registry)
+        self._texts = Counter("bge_micro_texts", "Texts embedded or scored.", registry=registry)
+        self._tokens = Counter("bge_micro_tokens", "Tokens embedded or scored.", registry=registry)
         self._truncated = Counter(
             "bge_micro_truncated_texts", "Texts used up to the limit only.", registry=registry
         )

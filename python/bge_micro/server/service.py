@@ -13,14 +13,16 @@ from typing import Any
 
 from bge_micro import SentenceTransformer, __version__
 from bge_micro.server.engine import Engine
-from bge_micro.server.errors import InputError, UnavailableError, UnknownModelError
+from bge_micro.server.errors import InputError, OtherTaskError, UnavailableError, UnknownModelError
 from bge_micro.server.fields import Rows
 from bge_micro.server.foreign_fields import ForeignFields
 from bge_micro.server.held import HeldByClients
-from bge_micro.server.jobs import Embedded
+from bge_micro.server.jobs import Embedded, Job
 from bge_micro.server.limits import Limits
 from bge_micro.server.metrics import Metrics
-from bge_micro.server.tokens import write_tokens
+from bge_micro.server.models import Embedder
+from bge_micro.server.reranking import Scored, ServedReranker
+from bge_micro.server.tokens import IdReader, write_tokens
 from bge_micro.server.worker_thread import WorkerThread
 
 # Texts that /tokenize writes in one go.
@@ -65,8 +67,9 @@ class Service:
         limits: Limits,
         *,
         auto_truncate: bool = False,
+        reranker: ServedReranker | None = None,
     ) -> None:
-        """Prepare; the engine's thread is not running yet.
+        """Prepare; the threads are not running yet.
 
         Args:
             model: The model.
@@ -74,6 +77,7 @@ class Service:
             limits: What clients may ask for.
             auto_truncate: Whether texts with too many tokens are used up to the limit, where a
                 request does not say; they are refused otherwise.
+            reranker: What scores texts for a query; None to have no such routes.
         """
         self.limits = limits
         self.held = HeldByClients(limits)
@@ -90,7 +94,10 @@ class Service:
             model.isa,
             model.threads,
         )
-        self.engine = Engine(self.transformer, limits, self._on_batch)
+        self._reranker = reranker
+        self._embedder = Embedder(self.transformer)
+        self._ids = IdReader(self.transformer)
+        self.engine = Engine(limits, self._on_batch)
         self._tokens_thread = WorkerThread("bge-micro-tokens", limits.stuck_seconds)
         facts = {
             "version": __version__,
@@ -188,13 +195,61 @@ class Service:
         )
         if truncate is None:
             truncate = self.auto_truncate
-        note["texts"] = len(rows.rows)
-        embedded = await self.engine.embed(rows.rows, plan, are_ids=rows.are_ids, truncate=truncate)
-        note["tokens"] = embedded.tokens
-        if embedded.truncated:
-            note["truncated"] = embedded.truncated
-        self.metrics.count_embedded(len(rows.rows), embedded.tokens, embedded.truncated)
-        return embedded
+        ids = self._ids if rows.are_ids else None
+        return await self._encode(Job(self._embedder, rows.rows, plan, truncate, ids), note)
+
+    def reranker(self) -> ServedReranker:
+        """Return the reranker.
+
+        Raises:
+            OtherTaskError: There is none.
+        """
+        if self._reranker is None:
+            raise OtherTaskError(
+                "model is not a re-ranker model: it embeds texts; bge-micro serve --reranker adds "
+                "one"
+            )
+        return self._reranker
+
+    @property
+    def reranker_facts(self) -> dict[str, Any] | None:
+        """What /info says of the reranker; None without one."""
+        if self._reranker is None:
+            return None
+        return {
+            "model_id": self._reranker.names[0],
+            "model_dtype": self._reranker.compute_type,
+            "max_input_length": self._reranker.max_input_length,
+        }
+
+    async def score(
+        self, query: str, texts: Sequence[str], note: dict[str, Any], *, truncate: bool
+    ) -> Scored:
+        """Score texts for a query.
+
+        Args:
+            query: The query.
+            texts: n texts.
+            note: Takes numbers for the log.
+            truncate: Whether to use pairs that are too long up to the limit.
+
+        Raises:
+            RequestError: A pair is too long, too many are waiting, or there is no reranker.
+        """
+        reranker = self.reranker()
+        pairs = [(query, text) for text in texts]
+        job = Job(reranker.rows, pairs, reranker.plan, truncate)
+        done = await self._encode(job, note)
+        return Scored(done.vectors[:, 0], done.tokens)
+
+    async def _encode(self, job: Job, note: dict[str, Any]) -> Embedded:
+        texts = note["texts"] = len(job.rows)
+        done = await self.engine.encode(job)
+        note["tokens"] = done.tokens
+        if done.truncated:
+            note["truncated"] = done.truncated
+        self.metrics.count_embedded(texts, done.tokens, done.truncated)
+        return done
 
     async def tokenize(self, texts: Sequence[str], *, special: bool) -> bytes:
         """Return the tokens of texts, uncut, as the JSON of TEI.

@@ -90,7 +90,6 @@ def _other_task(model: str) -> Callable[..., Awaitable[Response]]:
 
 # Routes that TEI has for models of other kinds, and its words about a model of ours.
 OTHER_TASKS = {
-    "/rerank": _other_task("a re-ranker model"),
     "/predict": _other_task("a classifier model"),
     "/embed_sparse": _other_task("an embedding model with SPLADE pooling"),
 }
@@ -112,6 +111,7 @@ async def info(service: Service, request: Request) -> Response:
             "max_body_bytes": limits.body_bytes,
             "max_queue_texts": limits.queue_texts,
             "auto_truncate": service.auto_truncate,
+            "reranker": service.reranker_facts,
             "isa": model.isa,
             "threads": model.threads,
             "version": __version__,
