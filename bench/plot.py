@@ -14,6 +14,7 @@ from bench.peak import all_multiply_adds
 from bench.results import Report
 from bench.sides import PEERS, our_name
 from bench.workloads import SWEEP_LENGTHS
+from bge_micro.atomic import atomic_file
 
 THREADS = 1
 OURS_COLOR, LIMIT_COLOR = "#c1121f", "#6c757d"
@@ -47,7 +48,8 @@ def plot(report: Report, path: Path) -> None:
     figure.suptitle(
         f"bge-micro-v2 on one thread: string in, vector out\n{report.machine['CPU']}", fontsize=12
     )
-    figure.savefig(path, dpi=130)
+    with atomic_file(path) as file:
+        figure.savefig(file, format="png", dpi=130)
 
 
 def _style(side: str) -> dict[str, Any]:

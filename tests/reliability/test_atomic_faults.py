@@ -18,11 +18,10 @@ from pathlib import Path
 import pytest
 
 from bge_micro.atomic import atomic_file, atomic_folder, find_own, whole
+from patience import PATIENCE
 from reliability.atomic_writes import NEW, write
 
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="modes, links and signals of POSIX")
-
-PATIENCE = 600  # seconds; for machines that are busy with other things
 
 
 def test_the_file_is_on_the_disk_before_its_name_and_the_name_then(
