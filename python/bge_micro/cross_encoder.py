@@ -18,6 +18,7 @@ from bge_micro.loaded import LoadedModel
 from bge_micro.options import (
     check_device,
     check_positive,
+    export_name,
     refuse_at_encode,
     refuse_at_load,
     refuse_unknown,
@@ -129,7 +130,7 @@ class CrossEncoder(LoadedModel):
             local_files_only,
             token,
             verify,
-            file_name,
+            export_name(file_name, options),
             task="scores",
         )
         self._pipeline = self._source.load()

@@ -24,7 +24,7 @@ from bge_micro.choices import (
 from bge_micro.compat import CompatMixin
 from bge_micro.encode import EncodeMixin
 from bge_micro.loaded import LoadedModel
-from bge_micro.options import check_device, refuse_at_load
+from bge_micro.options import check_device, export_name, refuse_at_load
 from bge_micro.runtime import choose_threads
 from bge_micro.signatures import like_similarity
 from bge_micro.source import ModelSource
@@ -109,7 +109,8 @@ class SentenceTransformer(LoadedModel, EncodeMixin, AsyncEncodeMixin, TokenizeMi
                 refused.
             file_name: An ONNX export of the model to read the weights from, such as
                 "onnx/model_quantized.onnx" (the extra ``bge-micro[convert]``). None for
-                safetensors, or for the model's export if it has none.
+                safetensors, or for the model's export if it has none. May also be given as
+                sentence-transformers has it: ``backend="onnx", model_kwargs={"file_name": ...}``.
             **options: Further keywords of sentence-transformers; refused if they ask for something.
 
         Raises:
@@ -131,7 +132,7 @@ class SentenceTransformer(LoadedModel, EncodeMixin, AsyncEncodeMixin, TokenizeMi
             local_files_only,
             token if token is not None else use_auth_token,
             verify,
-            file_name,
+            export_name(file_name, options),
         )
         self._pipeline = self._source.load()
         self._threads = int(choose_threads(threads).value)

@@ -137,17 +137,23 @@ class BlockOptions(TypedDict, total=False):
     poll: Poll | None
 
 
+class ExportName(TypedDict):
+    """What `model_kwargs` may hold: the ONNX export to load, as for file_name."""
+
+    file_name: str
+
+
 class RefusedAtLoad(TypedDict, total=False):
-    """Keywords of sentence-transformers' constructor that may ask for nothing only."""
+    """Keywords of sentence-transformers' constructor that may ask for nothing, or for an export."""
 
     modules: None
     trust_remote_code: Literal[False]
-    model_kwargs: None
+    model_kwargs: ExportName | None
     processor_kwargs: None
     tokenizer_kwargs: None
     config_kwargs: None
     model_card_data: None
-    backend: Literal["torch"] | None
+    backend: Literal["torch", "onnx"] | None
 
 
 class HeldSettings(TypedDict, total=False):

@@ -9,12 +9,14 @@ from typing import Any
 _REFUSED_AT_LOAD = {
     "modules": "a model is a folder or a name here, not a list of torch modules",
     "trust_remote_code": "code from a model repository is never run",
-    "model_kwargs": "there is no torch model to pass them to; see compute_type",
+    "model_kwargs": "there is no torch model to pass them to; only file_name is obeyed, and "
+    "compute_type chooses the precision",
     "processor_kwargs": "the tokenizer is the one in the model folder",
     "tokenizer_kwargs": "the tokenizer is the one in the model folder",
     "config_kwargs": "the configuration is the one in the model folder",
     "model_card_data": "model cards are not written",
-    "backend": "there is one backend, the C++ core of this package",
+    "backend": "there is one backend, the C++ core of this package; an ONNX export is chosen by "
+    "file_name",
 }
 
 # encode keyword -> why.
@@ -57,7 +59,8 @@ def refuse_unknown(
 def refuse_at_load(constructor: Any, options: Mapping[str, Any]) -> None:
     """Raise for further constructor keywords, unless they ask for nothing (None, False, {}).
 
-    backend="torch", the name of sentence-transformers' default, asks for nothing too.
+    backend="torch", the name of sentence-transformers' default, asks for nothing too, and what
+    `export_name` takes has been obeyed.
 
     Raises:
         UnknownOptionError: There is no such keyword.
@@ -65,9 +68,38 @@ def refuse_at_load(constructor: Any, options: Mapping[str, Any]) -> None:
     """
     name_of_class = constructor.__qualname__.partition(".")[0]
     refuse_unknown(name_of_class, constructor, options, _REFUSED_AT_LOAD)
+    named = _named_export(options) is not None
+    accepted = [("backend", "torch")]
+    if named:
+        accepted += [("backend", "onnx"), ("model_kwargs", options["model_kwargs"])]
     for name, value in options.items():
-        if value and (name, value) != ("backend", "torch"):
+        if value and (name, value) not in accepted:
             raise ValueError(f"{name}={value!r} is not supported: {_REFUSED_AT_LOAD[name]}.")
+
+
+def export_name(file_name: str | None, options: Mapping[str, Any]) -> str | None:
+    """Return the ONNX export to load, which sentence-transformers names in model_kwargs.
+
+    Args:
+        file_name: The constructor's own keyword; None if it was not given.
+        options: Further keywords.
+
+    Raises:
+        ValueError: Both name an export, and not the same.
+    """
+    named = _named_export(options)
+    if None not in (named, file_name) and named != file_name:
+        raise ValueError(f"file_name is {file_name!r}, but in model_kwargs it is {named!r}.")
+    return file_name if named is None else named
+
+
+def _named_export(options: Mapping[str, Any]) -> str | None:
+    """Return the file_name of model_kwargs if there is nothing else in them."""
+    given = options.get("model_kwargs")
+    if not isinstance(given, Mapping) or given.keys() != {"file_name"}:
+        return None
+    named = given["file_name"]
+    return named if isinstance(named, str) else None
 
 
 def refuse_at_encode(options: Mapping[str, Any]) -> None:

@@ -287,3 +287,9 @@ def test_labels_that_do_not_fit(tmp_path: Path) -> None:
     write_folder(tmp_path, KIND, *parts, id2label={"0": "a", "1": "b"})
     with pytest.raises(CheckpointError, match="but the classifier has 1 outputs"):
         CrossEncoder(tmp_path)
+
+
+def test_an_export_named_as_sentence_transformers_does(folder: Path) -> None:
+    named: dict[str, Any] = {"model_kwargs": {"file_name": "other.onnx"}, "backend": "onnx"}
+    with pytest.raises(FileNotFoundError, match=r"other\.onnx"):
+        CrossEncoder(folder, **named)

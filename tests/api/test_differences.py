@@ -38,7 +38,7 @@ DIFFERENCES = {
     "batch_size": "| `batch_size` | texts of a batch | checked, but without effect |",
     "processes": "| lists of devices, `pool`, `chunk_size`, `start_multi_process_pool` | processes share the work | ValueError; threads share it, see `threads=` |",
     "devices": "| devices other than `cpu` | used | ValueError |",
-    "torch_options": '| `backend`, `model_kwargs`, `processor_kwargs`, `config_kwargs`, `modules`, `trust_remote_code`, `model_card_data` | used | ValueError if they request something; `backend="torch"` is accepted |',
+    "torch_options": '| `backend`, `model_kwargs`, `processor_kwargs`, `config_kwargs`, `modules`, `trust_remote_code`, `model_card_data` | used | ValueError if they request something; `backend="torch"` is accepted, and `model_kwargs={"file_name": ...}` with or without `backend="onnx"` loads this export |',
     "call_options": "| `encode(task=..., processing_kwargs=...)` | used | ValueError, as for unknown names |",
     "similarity": "| `similarity`, `similarity_pairwise` | tensors | tensors for tensors, float32 NumPy arrays for all else |",
     "util": "| `util` | `sentence_transformers.util` | `bge_micro.util` has `cos_sim`, `dot_score`, `semantic_search`, `paraphrase_mining`, `community_detection`, `normalize_embeddings`, `quantize_embeddings`; tensors for tensors |",

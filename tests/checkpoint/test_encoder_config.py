@@ -111,3 +111,19 @@ def test_absent_and_oversized_json(tmp_path: Path) -> None:
         file.truncate(MAX_JSON_BYTES + 1)  # a sparse file: its size is enough to refuse it
     with pytest.raises(CheckpointError, match="too many"):
         read_config(path)
+
+
+@pytest.mark.parametrize("width", [32, 128, None])
+def test_electra_with_a_projection_of_its_embeddings(
+    tiny_config: EncoderConfig, width: int | None
+) -> None:
+    """Without the field the embeddings have 128 features, as transformers has it."""
+    fields = tiny_config.to_json() | {"model_type": "electra", "embedding_size": 64}
+    assert parse_config(fields, "here") == tiny_config
+    fields |= {"embedding_size": width}
+    if width is None:
+        del fields["embedding_size"]
+    with pytest.raises(
+        CheckpointError, match=f"embedding_size is {width or 128}, but hidden_size is 64; a proj"
+    ):
+        parse_config(fields, "here")

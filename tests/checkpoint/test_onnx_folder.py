@@ -73,6 +73,19 @@ def test_which_export(folder: Path) -> None:
     usual = vectors(folder, file_name="onnx/model.onnx")
     other = vectors(folder, file_name="model_fp16.onnx")
     assert len({expected.tobytes(), usual.tobytes(), other.tobytes()}) == 3
+    named: dict[str, Any] = {"model_kwargs": {"file_name": "model_fp16.onnx"}}
+    for backend in ("onnx", "torch", None):
+        again = vectors(folder, backend=backend, **named)
+        assert again.tobytes() == other.tobytes()
+    for options, message in (
+        ({"file_name": "onnx/model.onnx", **named}, "in model_kwargs it is 'model_fp16.onnx'"),
+        ({"backend": "openvino", **named}, "backend='openvino'"),
+        ({"backend": "onnx"}, "backend='onnx'.*file_name"),
+        ({"model_kwargs": {"file_name": "model_fp16.onnx", "provider": "x"}}, "model_kwargs="),
+        ({"model_kwargs": {"file_name": None}}, "model_kwargs="),
+    ):
+        with pytest.raises(ValueError, match=message):
+            vectors(folder, **options)
     ids = {SentenceTransformer(folder, file_name=n).space_id for n in (None, "model_fp16.onnx")}
     assert len(ids) == 2
     (folder / "model.safetensors").unlink()

@@ -56,6 +56,7 @@ def constructor() -> None:
     SentenceTransformer()
     SentenceTransformer(device=Device())
     SentenceTransformer("folder", compute_type="float32", threads=2, truncation="warn")
+    SentenceTransformer(backend="onnx", model_kwargs={"file_name": "model.onnx"})
     SentenceTransformer(device="cpu", trust_remote_code=False, model_kwargs=None, backend="torch")
     SentenceTransformer(similarity_fn_name="dot", errors="skip", source="cache", verify=True)
 
