@@ -64,6 +64,7 @@ def build_parser() -> Parser:
         export,
         index,
         info,
+        rerank,
         search,
         serve,
         similarity,
@@ -74,7 +75,7 @@ def build_parser() -> Parser:
     )
     parser.add_argument("-V", "--version", action="version", version=f"bge-micro {__version__}")
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
-    for module in (embed, similarity, index, search, serve, bench, info, convert, export):
+    for module in (embed, similarity, index, search, rerank, serve, bench, info, convert, export):
         module.add_command(commands)
     completion.add_command(commands, parser)
     return parser

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from bge_micro import CrossEncoder, SentenceTransformer
+    from bge_micro.choices import Truncation
 
 # Lines named in a message about truncated texts.
 _NAMED = 10
@@ -40,7 +41,10 @@ def load_model(arguments: argparse.Namespace) -> SentenceTransformer:
 
 
 def load_reranker(
-    arguments: argparse.Namespace, name: str, threads: int | None = None
+    arguments: argparse.Namespace,
+    name: str,
+    threads: int | None = None,
+    truncation: Truncation = "silent",
 ) -> CrossEncoder:
     """Load the reranker of a name or folder, with the options of `parser.add_model_options`.
 
@@ -53,7 +57,7 @@ def load_reranker(
         name,
         compute_type=arguments.compute_type,
         threads=threads or arguments.threads,
-        truncation="warn",
+        truncation=truncation,
     )
     if model.num_labels != 1:
         raise ValueError(

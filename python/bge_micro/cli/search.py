@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bge_micro.cli.encoding import encode_blocks, load_model, prompt_of
+from bge_micro.cli.encoding import encode_blocks, load_model, load_reranker, prompt_of
 from bge_micro.cli.hits import (
     Labels,
     found_rows,
@@ -25,6 +25,7 @@ from bge_micro.cli.parser import (
     add_text_options,
     positive,
 )
+from bge_micro.cli.queries import read_queries
 from bge_micro.cli.texts import open_text_file
 
 if TYPE_CHECKING:
@@ -54,6 +55,18 @@ def add_command(commands: argparse._SubParsersAction[Any]) -> None:
         "-k", type=positive, default=10, metavar="N", help="how many to find (default: 10)"
     )
     parser.add_argument("--json", action="store_true", help="as a JSON object a query")
+    parser.add_argument(
+        "--rerank",
+        metavar="MODEL",
+        help="order what is found by the scores of this cross-encoder, folder or name on the hub",
+    )
+    parser.add_argument(
+        "--candidates",
+        type=positive,
+        default=100,
+        metavar="N",
+        help="how many to find for --rerank, the best -k of which are shown (default: 100)",
+    )
     add_model_options(parser, prompts=False)
     group = parser.add_argument_group(
         "prompts", "Without these options: the model's own prompts for queries and documents."
@@ -65,6 +78,7 @@ def add_command(commands: argparse._SubParsersAction[Any]) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Run the subcommand."""
+    from bge_micro.cli.rerank import reranked
     from bge_micro.search import top_k
     from bge_micro.search.space import metric_for
 
@@ -72,8 +86,10 @@ def run(arguments: argparse.Namespace) -> int:
         raise UsageError("search looks through a file: give -i FILE, or -i - for standard input")
     if arguments.input == "-" and arguments.texts == ["-"]:
         raise UsageError("standard input cannot be both the queries and the texts: give -i FILE")
+    if "--candidates" in arguments.given and arguments.rerank is None:
+        raise UsageError("--candidates says how many --rerank orders: give --rerank MODEL")
     refuse_own_input(arguments, None)
-    queries = _read_queries(arguments)
+    queries = read_queries(arguments)
     model = load_model(arguments)
     labels, vectors, options = _open_corpus(model, arguments)
     prompt = prompt_of(
@@ -83,25 +99,23 @@ def run(arguments: argparse.Namespace) -> int:
     found = top_k(
         asked,
         vectors,
-        arguments.k,
+        max(arguments.k, arguments.candidates) if arguments.rerank else arguments.k,
         metric=metric_for(options),
         precision=options["precision"],
         threads=model.threads,
     )
+    if arguments.rerank:
+        if labels.texts is None:
+            raise UsageError(
+                f"--rerank reads the texts, but {arguments.input} holds vectors only: give a file "
+                "of texts or a folder made by index"
+            )
+        reranker = load_reranker(arguments, arguments.rerank, truncation=arguments.truncation)
+        found = reranked(reranker, queries, labels.texts, found.indices, arguments.k)
     lines = json_lines if arguments.json else lines_for_people if sys.stdout.isatty() else tsv
     for line in lines(queries, found_rows(found, labels)):
         sys.stdout.buffer.write(f"{line}\n".encode(errors="replace"))
     return 0
-
-
-def _read_queries(arguments: argparse.Namespace) -> list[str]:
-    queries: list[str] = arguments.texts
-    if queries == ["-"]:
-        lines = sys.stdin.buffer.read().decode("utf-8").splitlines()
-        queries = [line for line in lines if line.strip()]
-    elif not queries:
-        raise UsageError("no query: give QUERY arguments, or - for lines of standard input")
-    return queries
 
 
 # What is known of the rows; their vectors; and how queries are to be encoded.
