@@ -71,4 +71,5 @@ PYBIND11_MODULE(_core, module, py::mod_gil_not_used()) {
   bge::register_kernels(module);
   bge::register_search(module);
   bge::register_scores(module);
+  bge::register_tokenize(module);
 }

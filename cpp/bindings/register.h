@@ -14,5 +14,6 @@ void register_layers(pybind11::module_& module);
 void register_kernels(pybind11::module_& module);
 void register_search(pybind11::module_& module);
 void register_scores(pybind11::module_& module);
+void register_tokenize(pybind11::module_& module);
 
 }  // namespace bge

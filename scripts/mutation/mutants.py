@@ -50,7 +50,8 @@ FILES = "python/bge_micro/checkpoint/weight_files.py"
 MODULES = "python/bge_micro/checkpoint/modules.py"
 CACHE = "python/bge_micro/checkpoint/hub_cache.py"
 CUTTING = "python/bge_micro/tokenization/cutting.py"
-TOKENIZER = "python/bge_micro/tokenization/tokenizer.py"
+TOKEN_DOOR = "python/bge_micro/tokenization/tokenizer.py"
+TOKENIZER = "python/bge_micro/tokenization/reference.py"
 
 MUTANTS = [
     Mutant(QUANTIZE, "Isa::mul(v, Isa::load(factor + c)) : v", "v : v"),
@@ -285,5 +286,5 @@ MUTANTS = [
         "while row in rests and len(content) <= room",
         "while row in rests and len(content) < room",
     ),
-    Mutant(TOKENIZER, "if room < 0", "if room < -1"),
+    Mutant(TOKEN_DOOR, "if limit < self", "if limit + 1 < self"),
 ]

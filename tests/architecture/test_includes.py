@@ -19,12 +19,13 @@ CPP = Path(__file__).parents[2] / "cpp"
 FLOORS: dict[str, set[str]] = {
     "memory": set(),
     "parallel": set(),
+    "tokenize": set(),
     "kernels": {"memory"},
     "isa": {"kernels"},
     "model": {"memory", "parallel", "kernels"},
     "search": {"memory", "parallel", "kernels"},
     "engine": {"memory", "parallel", "kernels", "isa", "model"},
-    "bindings": {"memory", "parallel", "kernels", "isa", "model", "search", "engine"},
+    "bindings": {"memory", "parallel", "tokenize", "kernels", "isa", "model", "search", "engine"},
 }
 
 pytestmark = pytest.mark.skipif(not CPP.is_dir(), reason="needs a checkout: reads its C++ sources")

@@ -145,8 +145,8 @@ def tokenizers(request: Any, tmp_path_factory: pytest.TempPathFactory) -> tuple[
     model = read_gguf(write_gguf(path, "F16", vocab=vocab, tensors=tensors, old=request.param))
     assert model.vocab == vocab
     return (
-        Tokenizer(build_wordpiece_tokenizer(vocab), source="source"),
-        Tokenizer(build_wordpiece_tokenizer(model.vocab), source="gguf"),
+        Tokenizer.from_json(build_wordpiece_tokenizer(vocab).to_str(), source="source"),
+        Tokenizer.from_json(build_wordpiece_tokenizer(model.vocab).to_str(), source="gguf"),
     )
 
 

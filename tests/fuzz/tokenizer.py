@@ -18,7 +18,8 @@ OPTIONS: list[dict[str, bool]] = [
     {"handle_chinese_chars": False},
 ]
 OURS = [
-    Tokenizer(build_wordpiece_tokenizer(VOCAB, **options), source="fuzz") for options in OPTIONS
+    Tokenizer.from_json(build_wordpiece_tokenizer(VOCAB, **options).to_str(), source="fuzz")
+    for options in OPTIONS
 ]
 THEIRS = [build_wordpiece_tokenizer(VOCAB, **options) for options in OPTIONS]
 _SURROGATES = re.compile("[\ud800-\udfff]")

@@ -37,7 +37,7 @@ def build(template: str = "bert") -> tokenizers.Tokenizer:
 def test_as_hugging_face(template: str, limit: int) -> None:
     theirs = build(template)
     theirs.enable_truncation(limit, strategy="longest_first")
-    ours = PairTokenizer(Tokenizer(build(template), source="here"), source="here")
+    ours = PairTokenizer(Tokenizer.from_json(build(template).to_str(), source="here"), source="here")
     pairs = [(first, second) for first in TEXTS for second in TEXTS]
     batch = ours.ragged(pairs, limit)
     assert batch.types is not None
@@ -56,7 +56,7 @@ def test_huge_texts(limit: int) -> None:
     """The texts are not read to their ends, but which is longer decides about the last token."""
     theirs = build()
     theirs.enable_truncation(limit, strategy="longest_first")
-    ours = PairTokenizer(Tokenizer(build(), source="here"), source="here")
+    ours = PairTokenizer(Tokenizer.from_json(build().to_str(), source="here"), source="here")
     pairs = [(HUGE, HUGE + "w3"), (HUGE + "w3", HUGE), (HUGE, "w1"), ("w1", HUGE), (HUGE, HUGE)]
     batch = ours.ragged(pairs, limit)
     expected = [theirs.encode(*pair).ids for pair in pairs]
@@ -76,7 +76,7 @@ def test_longest_first_is_that_of_tokenizers() -> None:
 
 
 def test_no_room() -> None:
-    ours = PairTokenizer(Tokenizer(build(), source="here"), source="here")
+    ours = PairTokenizer(Tokenizer.from_json(build().to_str(), source="here"), source="here")
     with pytest.raises(ValueError, match="limit is 4; expected at least 5"):
         ours.ragged([("w1", "w2")], 4)
 
@@ -89,4 +89,4 @@ def test_templates_that_are_refused() -> None:
         special_tokens=[("[CLS]", 2), ("[SEP]", 3)],
     )
     with pytest.raises(ValueError, match=r"tokenizer\.json: the letter 'a' gives ids"):
-        PairTokenizer(Tokenizer(swapped, source="x"), source="tokenizer.json")
+        PairTokenizer(Tokenizer.from_json(swapped.to_str(), source="x"), source="tokenizer.json")

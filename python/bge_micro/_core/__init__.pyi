@@ -29,6 +29,36 @@ def softmax(x: NDArray[np.float32], isa: str = "") -> NDArray[np.float32]: ...
 def instruction_sets() -> list[tuple[str, bool]]: ...
 def refusals() -> dict[str, str]: ...
 
+class Vocabulary:
+    """The tokens of a tokenizer.json, read from the JSON object that begins at a byte."""
+
+    def __init__(self, json: bytes, begin: int) -> None: ...
+    def id_of(self, text: str) -> int | None: ...
+    @property
+    def max_id(self) -> int: ...
+    @property
+    def end(self) -> int: ...
+
+class WordPiece:
+    """BERT's tokenizer for ASCII texts."""
+
+    def __init__(
+        self,
+        vocabulary: Vocabulary,
+        *,
+        unknown: int,
+        continuing_prefix: str,
+        longest_word: int,
+        lowercase: bool,
+        added: Sequence[str],
+        before: Sequence[int],
+        after: Sequence[int],
+    ) -> None: ...
+    def ragged(
+        self, texts: Sequence[str], limit: int, prefix: str
+    ) -> tuple[NDArray[np.int32], NDArray[np.int64], NDArray[np.bool_], list[int]]:
+        """Return ids, offsets, which are truncated, and the rows that are not plain: no ids."""
+
 class DefaultFloatMode:
     def __enter__(self) -> None: ...
     def __exit__(self, *exception: object) -> None: ...

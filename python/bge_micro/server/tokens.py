@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 
 from bge_micro import SentenceTransformer
 from bge_micro.server.errors import InputError
-from bge_micro.tokenization import replace_surrogates, special_ids
+from bge_micro.tokenization import replace_surrogates
+from bge_micro.tokenization.reference import special_ids
 
 _SEND_TEXTS = (
     "ids of another model's tokenizer (tiktoken's, say) mean other words here: send texts, which "

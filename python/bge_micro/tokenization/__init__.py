@@ -1,12 +1,12 @@
-"""Texts to token ids: Hugging Face `tokenizers`, and one flat batch without padding."""
+"""Texts to token ids in one flat batch without padding, by the core or by `tokenizers`."""
 
 from __future__ import annotations
 
 from bge_micro.tokenization.build import build_wordpiece_tokenizer, read_vocab
-from bge_micro.tokenization.cutting import replace_surrogates
 from bge_micro.tokenization.files import read_tokenizer, uncased_tokenizer
 from bge_micro.tokenization.ragged import RaggedBatch, ragged_ids
-from bge_micro.tokenization.tokenizer import Tokenizer, special_ids
+from bge_micro.tokenization.surrogates import replace_surrogates
+from bge_micro.tokenization.tokenizer import Tokenizer
 
 __all__ = [
     "RaggedBatch",
@@ -16,6 +16,5 @@ __all__ = [
     "read_tokenizer",
     "read_vocab",
     "replace_surrogates",
-    "special_ids",
     "uncased_tokenizer",
 ]

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from os import PathLike
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import tokenizers
-from tokenizers import decoders, models, normalizers, pre_tokenizers, processors
+if TYPE_CHECKING:
+    import tokenizers
 
 SPECIAL_TOKENS = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
 
@@ -57,6 +58,9 @@ def build_wordpiece_tokenizer(
     Raises:
         ValueError: A token is empty or repeated, or a special token is missing.
     """
+    import tokenizers  # a model with a tokenizer.json needs none of it
+    from tokenizers import decoders, models, normalizers, pre_tokenizers, processors
+
     _check_vocab(vocab, source="vocabulary")
     ids = {token: number for number, token in enumerate(vocab)}
     tokenizer = tokenizers.Tokenizer(

@@ -26,6 +26,8 @@ from tokenizers.models import WordPiece
 from tokenizers.normalizers import BertNormalizer
 from tokenizers.pre_tokenizers import BertPreTokenizer
 
+from bge_micro.tokenization.surrogates import replace_surrogates
+
 BLANKS = " \t\n\r"
 # ASCII's; the module `string` also has it, but takes 0.6 ms to import.
 _PUNCTUATION = "!\"#$%&'()*+,-./:;<=>?@[\\]^_`{|}~"
@@ -35,15 +37,9 @@ _IDEOGRAPHS = (
     "\U0002b740-\U0002b81f\U0002b920-\U0002ceaf\U0002f800-\U0002fa1f"
 )
 _BLANK_RUN = re.compile(f"[{BLANKS}]*")
-_SURROGATE = re.compile("[\ud800-\udfff]")
 
 # Chunks grow up to this many characters: far above the cost of a call, far below 50 MB of work.
 _LARGEST_CHUNK = 1 << 16
-
-
-def replace_surrogates(text: str) -> str:
-    """Return `text` with U+FFFD for every surrogate, which UTF-8 cannot encode."""
-    return _SURROGATE.sub("\ufffd", text)
 
 
 class Cutter:

@@ -43,6 +43,22 @@ class RaggedBatch(NamedTuple):
         types = None if self.types is None else self.types[: offsets[-1]]
         return RaggedBatch(self.ids[: offsets[-1]], offsets, self.truncated[:texts], types)
 
+    def with_rows(self, rows: Sequence[int], others: RaggedBatch) -> RaggedBatch:
+        """Return the batch with the texts of `others` for some of its own, which have no tokens.
+
+        Args:
+            rows: Which of the texts those of `others` replace, ascending.
+            others: As many texts.
+        """
+        places = np.asarray(rows, np.intp)
+        counts, truncated = self.counts, self.truncated.copy()
+        counts[places], truncated[places] = others.counts, others.truncated
+        return RaggedBatch(
+            np.insert(self.ids, np.repeat(self.offsets[places], others.counts), others.ids),
+            np.concatenate([self.offsets[:1], np.cumsum(counts)]),
+            truncated,
+        )
+
 
 def ragged_ids(
     rows: Sequence[npt.NDArray[np.integer[Any]]], limit: int, vocabulary: int

@@ -10,7 +10,7 @@ import numpy as np
 
 from bge_micro.arrow import import_pyarrow, to_arrow
 from bge_micro.json_text import json_line
-from bge_micro.tokenization.cutting import replace_surrogates
+from bge_micro.tokenization import replace_surrogates
 from bge_micro.vector_files.formats import Block, Layout, VectorFormat
 from bge_micro.vector_files.kept import ColumnKind, jsonable, text_of
 
