@@ -15,6 +15,8 @@ class WordPiece::Words {
         word_(wordpiece.rules_.longest_word, '\0'),
         hashes_(std::max(wordpiece.first_.longest(), wordpiece.next_.longest())) {}
 
+  bool is_too_long() const { return length_ > word_.size(); }
+
   void add(char character) {
     if (length_ < word_.size()) word_[length_] = character;
     ++length_;
@@ -27,7 +29,7 @@ class WordPiece::Words {
  private:
   void append_pieces() {
     const std::size_t before = ids_.size();
-    if (length_ > word_.size() || !split(std::string_view(word_).substr(0, length_))) {
+    if (is_too_long() || !split(std::string_view(word_).substr(0, length_))) {
       ids_.resize(before);
       ids_.push_back(owner_.rules_.unknown);
     }
@@ -104,6 +106,7 @@ Tokenized WordPiece::append(std::string_view prefix, std::string_view text, std:
       switch (byte.kind) {
         case ByteClass::kLetter:
           words.add(byte.normalized);
+          if (words.is_too_long()) i = end_of_run(part, i, byte.kind);
           break;
         case ByteClass::kPunctuation:
           words.end();
@@ -114,7 +117,7 @@ Tokenized WordPiece::append(std::string_view prefix, std::string_view text, std:
           words.end();
           [[fallthrough]];
         default:
-          i = end_of_run(part, i, byte.kind);  // there may be millions
+          i = end_of_run(part, i, byte.kind);
       }
     }
     part_begin += part.size();
@@ -126,7 +129,7 @@ Tokenized WordPiece::append(std::string_view prefix, std::string_view text, std:
   return truncated ? Tokenized::kTruncated : Tokenized::kAll;
 }
 
-// Where characters of a class that need no further look end.
+// Where characters of a class that tell nothing more end: there may be millions.
 std::size_t WordPiece::end_of_run(std::string_view part, std::size_t at, ByteClass kind) const {
   while (at < part.size()) {
     const Byte& byte = bytes_[static_cast<unsigned char>(part[at])];

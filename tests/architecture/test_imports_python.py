@@ -20,7 +20,8 @@ SOURCES = Path(__file__).parents[2] / "python" / PACKAGE
 # From the lowest to the highest; the parts of a floor do not know of each other. A part is a
 # module or a folder of the package, and `bge_micro` its own __init__.py, the public names.
 FLOORS = (
-    ("_core", "arrow", "atomic", "choices", "columns", "json_text", "progress", "tokenization"),
+    ("_core",),
+    ("arrow", "atomic", "choices", "columns", "json_text", "progress", "tokenization"),
     ("batches", "checkpoint", "encoded", "inputs", "pair_inputs", "plan"),
     ("runtime", "similarity", "truncation"),
     ("options", "outputs", "quantize", "scores", "vector_files"),

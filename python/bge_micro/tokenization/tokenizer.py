@@ -59,11 +59,13 @@ class Tokenizer:
 
     @property
     def _reference(self) -> ReferenceTokenizer:
-        # Without a lock, which a fork could leave locked: at worst two threads load it at once.
+        # Without a lock, which a fork could leave locked: at worst two threads load it at once. The
+        # content is taken first, because the other thread drops it when it has loaded.
+        content = self._content
         if self._loaded is None:
             from bge_micro.tokenization.reference import ReferenceTokenizer  # 20 ms with its JSON
 
-            self._loaded = ReferenceTokenizer.from_json(self._content, source=self._source)
+            self._loaded = ReferenceTokenizer.from_json(content, source=self._source)
             self._content = b""
         return self._loaded
 
