@@ -14,7 +14,10 @@ import pytest
 from bge_micro.tokenization import Tokenizer
 from patience import PATIENCE
 
-BATCH = [f"Text {i} has a few words, and then some more of them. " * (i % 7) for i in range(200)]
+BATCH = [
+    f"Text {i} has a few {'wörds' if i % 2 else 'words'}, and then some more of them. " * (i % 7)
+    for i in range(200)
+]
 
 needs_proc = pytest.mark.skipif(
     not Path("/proc/self/task").exists(), reason="threads are counted in /proc"
@@ -43,7 +46,8 @@ import os, sys
 from bge_micro.tokenization import Tokenizer
 
 tokenizer = Tokenizer.from_file(sys.argv[1])
-batch = ["Some words to fill the batch. " * 20] * 100
+# Not ASCII: the core reads that, without threads.
+batch = ["Some wörds to fill the batch. " * 20] * 100
 
 def threads():
     return len(os.listdir("/proc/self/task"))
@@ -72,7 +76,7 @@ def test_eight_threads_share_one_tokenizer(tokenizer: Tokenizer) -> None:
 @needs_proc
 def test_one_thread_starts_no_other(tokenizer_file: Path) -> None:
     program = """
-tokenizer.ragged(["one text"], 512)
+tokenizer.ragged(["öne text"], 512)
 tokenizer.ragged(batch, 512)
 tokenizer.ragged(batch, 4)
 tokenizer.token_count("many words " * 10_000)
@@ -85,8 +89,8 @@ print(threads() - before)
 @needs_proc
 def test_little_work_starts_no_thread(tokenizer_file: Path) -> None:
     program = """
-tokenizer.ragged(["a short text"] * 8, 512, threads=64)
-tokenizer.ragged(["one long text " * 2000], 512, threads=64)
+tokenizer.ragged(["a shört text"] * 8, 512, threads=64)
+tokenizer.ragged(["one löng text " * 2000], 512, threads=64)
 print(threads() - before)
 """
     assert run(program, tokenizer_file) == "0"
