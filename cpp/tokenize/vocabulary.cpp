@@ -35,6 +35,9 @@ class JsonReader {
     std::string text;
     bool ascii = true;
     for (;;) {
+      const std::size_t begin = at_;
+      while (at_ < json_.size() && is_plain(json_[at_])) ++at_;
+      text.append(json_, begin, at_ - begin);
       const char byte = next();
       if (byte == '"') break;
       if (static_cast<unsigned char>(byte) < ' ') fail("a control character in a string");
@@ -64,6 +67,11 @@ class JsonReader {
  private:
   static bool is_blank(char byte) {
     return byte == ' ' || byte == '\t' || byte == '\n' || byte == '\r';
+  }
+
+  // A character that means itself in a string.
+  static bool is_plain(char byte) {
+    return byte >= ' ' && byte < 0x7f && byte != '"' && byte != '\\';
   }
 
   char next() {

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 
 
 def _ignore(done: int) -> None:
@@ -18,9 +18,8 @@ def can_show() -> bool:
     return find_spec("tqdm") is not None
 
 
-@contextmanager
-def progress_bar(show: bool | None, total: int) -> Iterator[Callable[[int], object]]:
-    """Show a bar while the body runs, which calls the given function with each number done.
+def progress_bar(show: bool | None, total: int) -> AbstractContextManager[Callable[[int], object]]:
+    """Show a bar while the body of a with block runs, which calls what it gets with each number.
 
     Args:
         show: True or False; None shows a bar only if this package's logger is at INFO or DEBUG
@@ -33,16 +32,16 @@ def progress_bar(show: bool | None, total: int) -> Iterator[Callable[[int], obje
     if show is None:
         # If logging has not been imported, no level is set; importing it takes 3 ms.
         logging = sys.modules.get("logging")
-        wanted = (
+        show = (
             logging is not None
             and logging.getLogger("bge_micro").isEnabledFor(logging.INFO)
             and can_show()
         )
-    else:
-        wanted = show
-    if not wanted:
-        yield _ignore
-        return
+    return _bar(total) if show else nullcontext(_ignore)
+
+
+@contextmanager
+def _bar(total: int) -> Iterator[Callable[[int], object]]:
     try:
         from tqdm.auto import tqdm  # type: ignore[import-untyped, unused-ignore]
     except ImportError as error:

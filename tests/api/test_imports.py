@@ -5,6 +5,8 @@ from __future__ import annotations
 import importlib.metadata
 import re
 
+import pytest
+
 from api.child import run_child
 
 NETWORK = [
@@ -40,6 +42,27 @@ def test_no_network_module_is_imported() -> None:
     assert not ours & set(NETWORK), "imported by this package itself"
     assert not base & set(NETWORK), "imported by numpy, tokenizers or safetensors"
     assert not loaded & set(LAZY)
+
+
+@pytest.mark.parametrize(
+    "use",
+    [
+        "model.encode('a query'); model.encode(['one', 'another'], threads=2)",
+        "model.encode_query('a query', prompt='query: '); next(model.encode_iter(['a']))",
+        "model.count_tokens('a query'); model.tokenize(['a'])",
+        "from bge_micro.search import Index; Index(model).add(['a page']); ",
+        "from bge_micro.cli import main; main(['embed', 'a query', '-o', os.devnull])",
+    ],
+)
+def test_ascii_texts_need_no_tokenizers(use: str) -> None:
+    load = "from bge_micro import SentenceTransformer; model = SentenceTransformer(); "
+    loaded = modules_after(load + use)
+    assert not loaded & {"tokenizers", "safetensors"}
+
+
+def test_other_texts_are_read_by_tokenizers() -> None:
+    load = "from bge_micro import SentenceTransformer; model = SentenceTransformer(); "
+    assert "tokenizers" in modules_after(load + "model.encode('Ünïcode')")
 
 
 def test_a_folder_of_safetensors_loads_without_the_converters() -> None:
