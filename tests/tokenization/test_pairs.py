@@ -37,7 +37,9 @@ def build(template: str = "bert") -> tokenizers.Tokenizer:
 def test_as_hugging_face(template: str, limit: int) -> None:
     theirs = build(template)
     theirs.enable_truncation(limit, strategy="longest_first")
-    ours = PairTokenizer(Tokenizer.from_json(build(template).to_str(), source="here"), source="here")
+    ours = PairTokenizer(
+        Tokenizer.from_json(build(template).to_str(), source="here"), source="here"
+    )
     pairs = [(first, second) for first in TEXTS for second in TEXTS]
     batch = ours.ragged(pairs, limit)
     assert batch.types is not None
