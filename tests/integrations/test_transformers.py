@@ -1,4 +1,4 @@
-"""Random models of every family that transformers makes and saves: both give the same tokens.
+"""Random models of every family that transformers makes and saves: both give the same results.
 
 `python scripts/test_integrations.py transformers` runs this with the real package.
 """
@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from bge_micro import SentenceTransformer
-from family_models import PADDING_ID, TEXTS, VOCAB, token_ids, write_tokenizer
+from bge_micro import CrossEncoder, SentenceTransformer
+from family_models import PADDING_ID, TEXTS, VOCAB, pair_ids, token_ids, write_tokenizer
 
 torch = pytest.importorskip("torch", reason="needs torch")
 transformers = pytest.importorskip("transformers", reason="needs transformers")
@@ -57,9 +57,8 @@ MODELS: dict[str, tuple[str, dict[str, Any]]] = {
 }
 
 
-def random_model(name: str) -> Any:
+def random_model(name: str, config: str, sizes: dict[str, Any]) -> Any:
     """Return a model whose biases and norms are not the zeros and ones of a new one."""
-    config, sizes = MODELS[name]
     torch.manual_seed(3)
     model = getattr(transformers, name.split()[0])(getattr(transformers, config)(**sizes)).eval()
     with torch.no_grad():
@@ -75,7 +74,7 @@ def random_model(name: str) -> Any:
 @pytest.mark.filterwarnings("ignore::bge_micro.checkpoint.errors.ModelWarning")
 @pytest.mark.parametrize("name", MODELS)
 def test_token_embeddings(name: str, tmp_path: Path) -> None:
-    model = random_model(name)
+    model = random_model(name, *MODELS[name])
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         model.save_pretrained(tmp_path)
@@ -94,3 +93,44 @@ def test_token_embeddings(name: str, tmp_path: Path) -> None:
         vector, mean = eight.encode(text), wanted.mean(axis=0)
         cosines.append(vector @ mean / np.linalg.norm(vector) / np.linalg.norm(mean))
     assert np.mean(cosines) > 0.998
+
+
+CLASSIFIERS = {
+    "BertForSequenceClassification": MODELS["BertModel"],
+    "RobertaForSequenceClassification": MODELS["RobertaModel"],
+    "XLMRobertaForSequenceClassification": MODELS["XLMRobertaModel"],
+    "CamembertForSequenceClassification": MODELS["CamembertModel"],
+    "DistilBertForSequenceClassification": MODELS["DistilBertModel"],
+    "MPNetForSequenceClassification": MODELS["MPNetModel"],
+    "ElectraForSequenceClassification": MODELS["ElectraModel"],
+}
+PAIRS = [
+    ("w1", "w2"),
+    ("", "w3 w4 w5"),
+    ("w6 w7", ""),
+    *((f"w{n} w{n * n % 50}", f"w{7 * n % 50} w{3 * n % 50} w{n}") for n in range(40)),
+]
+
+
+@pytest.mark.parametrize("labels", [1, 2, 3])
+@pytest.mark.parametrize("name", CLASSIFIERS)
+def test_logits(name: str, labels: int, tmp_path: Path) -> None:
+    config, sizes = CLASSIFIERS[name]
+    model = random_model(name, config, sizes | {"num_labels": labels})
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        model.save_pretrained(tmp_path)
+    write_tokenizer(tmp_path)
+    ours = CrossEncoder(tmp_path, activation_fn="identity", compute_type="float32")
+    assert ours.num_labels == labels
+    wanted = []
+    for first, second in PAIRS:
+        ids, types = pair_ids(first, second)
+        feed = {"input_ids": torch.tensor([ids])}
+        if getattr(model.config, "type_vocab_size", 1) > 1:
+            feed["token_type_ids"] = torch.tensor([types])
+        with torch.no_grad():
+            wanted.append(model(**feed).logits[0].numpy())
+    logits = np.array(wanted)
+    found = ours.predict(PAIRS).reshape(logits.shape)
+    np.testing.assert_allclose(found, logits, atol=3e-5 * np.abs(logits).max())
