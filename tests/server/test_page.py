@@ -225,7 +225,7 @@ def test_hints_fit_the_device(browser: Any, server: Running, touch: bool) -> Non
 def test_the_interface_is_readable(page: Any) -> None:
     page.get_by_role("link", name="all of the interface").click()
     page.wait_for_selector("details")
-    assert page.locator("h2").all_text_contents() == ["OpenAI", "TEI", "Ollama", "Server"]
+    assert page.locator("h2").all_text_contents() == ["OpenAI", "TEI", "Cohere", "Ollama", "Server"]
     paths = page.evaluate("fetch('openapi.json').then((a) => a.json()).then((d) => d.paths)")
     assert page.locator("details").count() == sum(map(len, paths.values()))
     entry = page.locator("details").first
