@@ -16,7 +16,6 @@ from bge_micro.vector_files import read_vectors
 from .conftest import Run
 
 FORMATS = ["jsonl", "npz", "parquet"]
-needs_arrow = "Parquet needs the extra bge-micro[arrow]"
 CSV = 'id,title,text\n7,"A, b",one\n8,Вот,two\n9,,three\n'
 JSON_ROWS = [
     {"id": 1, "score": 1, "flag": True, "mixed": "a", "more": {"x": [1]}, "text": "one"},
@@ -32,7 +31,7 @@ def columns_of(path: Path) -> dict[str, list[Any]]:
             names = set(archive.files) - {"embeddings", "space_id"}
             return {name: archive[name].tolist() for name in names}
     if path.suffix == ".parquet":
-        parquet = pytest.importorskip("pyarrow.parquet", reason=needs_arrow)
+        parquet = pytest.importorskip("pyarrow.parquet", reason="needs the extra bge-micro[arrow]")
         return parquet.read_table(path).drop_columns("embedding").to_pydict()
     rows = [json.loads(line) for line in path.read_text("utf-8").splitlines()]
     return {name: [row.get(name) for row in rows] for name in rows[0] if name != "embedding"}
@@ -42,7 +41,7 @@ def columns_of(path: Path) -> dict[str, list[Any]]:
 @pytest.mark.parametrize("keep", ["id,title", "all"])
 def test_columns_of_csv(run: Run, tmp_path: Path, ending: str, keep: str) -> None:
     if ending == "parquet":
-        pytest.importorskip("pyarrow", reason=needs_arrow)
+        pytest.importorskip("pyarrow", reason="needs the extra bge-micro[arrow]")
     (tmp_path / "x.csv").write_text(CSV, "utf-8")
     result = run("embed", "-i", "x.csv", "--keep", keep, "-o", f"v.{ending}")
     assert (result.code, result.err) == (0, "")
@@ -77,7 +76,7 @@ def test_values_of_json_keep_their_types(
     run: Run, tmp_path: Path, ending: str, expected: dict[str, list[Any]]
 ) -> None:
     if ending == "parquet":
-        pytest.importorskip("pyarrow", reason=needs_arrow)
+        pytest.importorskip("pyarrow", reason="needs the extra bge-micro[arrow]")
     (tmp_path / "x.jsonl").write_text("\n".join(map(json.dumps, JSON_ROWS)))
     argv = ["--keep", "all", "--batch-size", "2", "-o", f"v.{ending}"]
     assert run("embed", "-i", "x.jsonl", *argv).code == 0
@@ -90,8 +89,8 @@ def test_values_of_json_keep_their_types(
 
 
 def test_columns_of_parquet_keep_their_types(run: Run, tmp_path: Path) -> None:
-    arrow = pytest.importorskip("pyarrow", reason=needs_arrow)
-    parquet = pytest.importorskip("pyarrow.parquet")
+    arrow = pytest.importorskip("pyarrow", reason="needs the extra bge-micro[arrow]")
+    parquet = pytest.importorskip("pyarrow.parquet", reason="needs the extra bge-micro[arrow]")
     day = datetime.date(2024, 2, 29)
     given = arrow.table(
         {
@@ -145,7 +144,7 @@ def test_a_resumed_run_keeps_what_the_first_has_read(
     run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ending: str
 ) -> None:
     if ending == "parquet":
-        pytest.importorskip("pyarrow", reason=needs_arrow)
+        pytest.importorskip("pyarrow", reason="needs the extra bge-micro[arrow]")
     monkeypatch.setattr(partial_file, "JOURNAL_SECONDS", 0.0)
     good = [json.dumps({"id": row, "v": row / 2, "text": f"text {row}"}) for row in range(12)]
     good[2] = json.dumps({"id": 2, "text": ""})
@@ -169,7 +168,7 @@ def test_search_names_the_rows_that_remained(
     run: Run, tmp_path: Path, ending: str, precision: str
 ) -> None:
     if ending == "parquet":
-        pytest.importorskip("pyarrow", reason=needs_arrow)
+        pytest.importorskip("pyarrow", reason="needs the extra bge-micro[arrow]")
     (tmp_path / "x.txt").write_bytes(BAD)
     argv = ["--errors", "skip", "--skip-blank", "--precision", precision, "--truncate-dim", "101"]
     if precision == "float32":
@@ -182,7 +181,8 @@ def test_search_names_the_rows_that_remained(
 
 
 def test_rows_are_read_by_the_packages_of_the_formats(run: Run, tmp_path: Path) -> None:
-    numpy_file = pytest.importorskip("safetensors.numpy")
+    from safetensors import numpy as numpy_file
+
     (tmp_path / "x.txt").write_bytes(BAD)
     argv = ["embed", "-i", "x.txt", "--errors", "skip", "--skip-blank", "--truncate-dim", "3"]
     assert run(*argv, "--precision", "int8", "-o", "v.safetensors").code == 0
@@ -204,6 +204,6 @@ def test_a_format_without_row_numbers_says_which_are_missing(run: Run, tmp_path:
 @pytest.mark.parametrize("ending", ["npy", "npz", "safetensors", "parquet", "jsonl"])
 def test_folders_above_the_output_are_made(run: Run, tmp_path: Path, ending: str) -> None:
     if ending == "parquet":
-        pytest.importorskip("pyarrow", reason=needs_arrow)
+        pytest.importorskip("pyarrow", reason="needs the extra bge-micro[arrow]")
     assert run("embed", "a", "-o", f"new/folder/v.{ending}").code == 0
     assert (tmp_path / f"new/folder/v.{ending}").is_file()

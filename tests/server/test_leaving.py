@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import signal
 import socket
+import sys
 import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
@@ -70,8 +71,10 @@ def test_what_nobody_waits_for_is_dropped(model: SentenceTransformer, version: b
         assert float(encoded.split()[0]) < 6 * 10 * 64 / 2
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="POSIX signals")
 def test_sigterm_does_not_wait_for_who_left(start: Start) -> None:
-    resource = pytest.importorskip("resource", reason="measures the CPU time of a process")
+    import resource
+
     server = start()
     for _ in range(8):
         with connect(server.url) as connection:
