@@ -15,8 +15,8 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from bge_micro.checkpoint import load_folder
+from bge_micro.checkpoint.bundled import BUNDLED_REPO_ID
 from bge_micro.checkpoint.errors import CheckpointError
-from bge_micro.checkpoint.locate import BUNDLED_REPO_ID
 from bge_micro.checkpoint.side_file import file_sha256
 from bge_micro.checkpoint.tensors import WORDS
 from bge_micro.convert import convert_onnx

@@ -131,7 +131,7 @@ def test_usage_errors(run: Run, argv: list[str], message: str) -> None:
     assert (result.code, result.out) == (2, "")
     assert result.err.startswith("bge-micro: error: ")
     assert message in result.err
-    assert result.err.count("\n") == 1
+    assert result.err.count("\n") == (2 if "none: " in message else 1)
 
 
 @pytest.mark.parametrize(
@@ -159,7 +159,7 @@ def test_failures(run: Run, tmp_path: Path, argv: list[str], message: str) -> No
     result = run(*argv)
     assert (result.code, result.out) == (1, "")
     assert result.err.startswith(f"bge-micro: error: {message}")
-    assert result.err.count("\n") == 1
+    assert result.err.count("\n") == (2 if "none: " in message else 1)
 
 
 def test_environment_that_makes_no_sense(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:

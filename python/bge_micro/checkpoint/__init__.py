@@ -4,17 +4,11 @@
 Only `hub` uses the network, and nothing is ever unpickled.
 """
 
+from bge_micro.checkpoint.bundled import BUNDLED_NAME, BUNDLED_REPO_ID, bundled_folder
 from bge_micro.checkpoint.config import EncoderConfig
 from bge_micro.checkpoint.errors import CheckpointError, MissingFileError, ModelWarning
 from bge_micro.checkpoint.folder import Checkpoint, load_folder
-from bge_micro.checkpoint.locate import (
-    BUNDLED_NAME,
-    BUNDLED_REPO_ID,
-    Location,
-    absolute_name,
-    bundled_folder,
-    locate_model,
-)
+from bge_micro.checkpoint.locate import Location, absolute_name, locate_model
 from bge_micro.checkpoint.safetensors_file import open_tensors
 from bge_micro.checkpoint.tensors import Tensors
 

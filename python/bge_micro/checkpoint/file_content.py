@@ -6,6 +6,7 @@ import mmap
 import os
 from pathlib import Path
 
+from bge_micro.checkpoint.advice import refuse_pointer, refuse_pointer_file
 from bge_micro.checkpoint.errors import CheckpointError, MissingFileError
 
 
@@ -68,7 +69,7 @@ def load_content(path: Path, map_file: bool) -> FileContent:
 
     Raises:
         MissingFileError: The file is not there.
-        CheckpointError: It is no regular file, or changes while it is read.
+        CheckpointError: It is no regular file, a pointer of Git LFS, or changes while it is read.
     """
     try:
         if not path.is_file() and path.exists():
@@ -77,10 +78,12 @@ def load_content(path: Path, map_file: bool) -> FileContent:
             before = os.fstat(file.fileno())
             # An empty file cannot be mapped.
             if map_file and before.st_size > 0:
+                refuse_pointer_file(path)
                 mapped = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
                 return FileContent(path, memoryview(mapped), before)
             data = memoryview(file.read())
             after = os.fstat(file.fileno())
+        refuse_pointer(path, data)
     except FileNotFoundError:
         raise MissingFileError(
             f"{path}: the file is missing; the model folder is incomplete."

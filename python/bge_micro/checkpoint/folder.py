@@ -7,6 +7,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
+from bge_micro.checkpoint.advice import (
+    no_config,
+    not_a_folder,
+    refuse_pointer_file,
+    what_is_there,
+)
 from bge_micro.checkpoint.config import EncoderConfig, read_config
 from bge_micro.checkpoint.dense import Dense, read_dense
 from bge_micro.checkpoint.errors import CheckpointError, MissingFileError, ModelWarning
@@ -134,7 +140,7 @@ def load_folder(
     """
     folder = Path(path)
     if not folder.is_dir():
-        raise MissingFileError(f"{folder}: expected a model folder, found no folder there.")
+        raise MissingFileError(_no_folder(folder, path))
     engine = engine_folder(folder)
     if engine is None:
         return _load(folder, mmap, read_weights, task)
@@ -142,11 +148,19 @@ def load_folder(
     return _load(engine, mmap, read_weights, task)._replace(**read_model_settings(folder)._asdict())
 
 
+def _no_folder(folder: Path, given: str | Path) -> str:
+    if folder.is_file():
+        return not_a_folder(folder, given)
+    return f"{given}: expected a model folder, found no folder there.\n{what_is_there(str(given))}"
+
+
 def _load(folder: Path, mmap: bool, read_weights: WeightReader | None, task: Task) -> Checkpoint:
     side_file = read_side_file(folder)
     settings = read_model_settings(folder, task)
     modules = read_modules(folder)
     transformer_settings = read_transformer_settings(modules.transformer, task)
+    if not (modules.transformer / "config.json").exists():
+        raise MissingFileError(no_config(modules.transformer))
     family, config = read_config(modules.transformer / "config.json")
     if task == "vectors" and not (folder / "modules.json").exists():
         _warn_of_another_task(modules.transformer / "config.json")
@@ -158,6 +172,7 @@ def _load(folder: Path, mmap: bool, read_weights: WeightReader | None, task: Tas
     tokenizer = read_tokenizer_facts(
         modules.transformer, transformer_settings, config.max_tokens, family.tokenizer_class
     )
+    refuse_pointer_file(tokenizer.file)
     if read_weights is None:
         weights = _read_safetensors(modules.transformer, family, config, mmap, task)
     else:

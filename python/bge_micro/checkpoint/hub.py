@@ -100,7 +100,7 @@ def resolve_snapshot(
             return cached()
         except MissingFileError as missing:
             raise ImportError(
-                f"{missing} Or let bge-micro fetch it: pip install 'bge-micro[hub]'.",
+                f"{missing}\nOr let bge-micro fetch it: pip install 'bge-micro[hub]'.",
                 name=error.name,
             ) from error
     try:

@@ -12,6 +12,7 @@ import re
 from collections.abc import Mapping
 from pathlib import Path
 
+from bge_micro.checkpoint.advice import no_weights, what_is_there
 from bge_micro.checkpoint.errors import CheckpointError, MissingFileError
 from bge_micro.checkpoint.exports import find_export, takes_export
 from bge_micro.checkpoint.modules import read_modules
@@ -19,7 +20,6 @@ from bge_micro.checkpoint.weight_files import (
     INDEX_NAME,
     WEIGHTS_NAME,
     has_weights,
-    no_weights_message,
     shard_files,
 )
 
@@ -91,7 +91,8 @@ def find_snapshot(
     if not repository.is_dir():
         raise MissingFileError(
             f"{wanted}: not in the Hugging Face cache (looked for {repository}), and no folder "
-            f"has this name. {_advice(repo_id, revision)}"
+            f"has this name. {_advice(repo_id, revision)}\n"
+            f"{what_is_there(repo_id.removeprefix('sentence-transformers/'), root)}"
         )
     snapshot = repository / "snapshots" / _commit_of(repository, revision or "main", wanted)
     if not snapshot.is_dir():
@@ -168,7 +169,7 @@ def _check_complete(repository: Path, snapshot: Path, file_name: str | None) -> 
     else:
         others = [path.name for path in transformer.glob("*.bin")]
         if others and not has_weights(transformer):
-            raise _OtherAdviceError(no_weights_message(transformer))
+            raise _OtherAdviceError(no_weights(transformer))
         _check_any(weights, index)
         if not weights.exists():
             for shard in shard_files(index):

@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 from typing import Any, NoReturn
 
+from bge_micro.checkpoint.advice import refuse_pointer
 from bge_micro.checkpoint.errors import CheckpointError, MissingFileError
 
 # A config file has a few hundred bytes. The bound keeps a wrong file from being read whole.
@@ -57,7 +58,9 @@ def read_bounded(path: Path, most_bytes: int) -> bytes:
                 f"{path}: {size} bytes are too many for a model's JSON file "
                 f"(limit {most_bytes}); is this the right file?"
             )
-        return path.read_bytes()
+        data = path.read_bytes()
+        refuse_pointer(path, data)
+        return data
     except FileNotFoundError:
         raise MissingFileError(
             f"{path}: the file is missing; the model folder is incomplete."

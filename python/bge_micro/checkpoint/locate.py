@@ -5,10 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import NamedTuple
 
+from bge_micro.checkpoint.bundled import BUNDLED_NAME, BUNDLED_REPO_ID, bundled_folder
 from bge_micro.choices import Task
-
-BUNDLED_REPO_ID = "TaylorAI/bge-micro-v2"
-BUNDLED_NAME = "bge-micro-v2"
 
 # In sentence-transformers a name without an organisation means one of its own models.
 _ORGANISATIONS: dict[Task, str] = {"vectors": "sentence-transformers", "scores": "cross-encoder"}
@@ -25,11 +23,6 @@ class Location(NamedTuple):
 
     folder: Path
     bundled: bool
-
-
-def bundled_folder() -> Path:
-    """Return the folder of the bge-micro-v2 inside the package."""
-    return Path(__file__).resolve().parent.parent / "data" / BUNDLED_NAME
 
 
 def absolute_name(name_or_path: str | Path) -> str | Path:
@@ -55,11 +48,12 @@ def locate_model(
 ) -> Location:
     """Find a model, or fetch it from the hub.
 
-    A name is a folder if there is one of that name, and a Path always is. The names
-    ``bge-micro-v2`` and ``TaylorAI/bge-micro-v2`` without such a folder mean the bundled copy. With
-    a revision, or with the source "cache", they mean a complete snapshot in the local Hugging Face
-    cache instead. Any other name is a hub name. Its model is fetched unless the source is "cache"
-    or `local_files_only` or the environment says offline.
+    A name is a folder if there is one of that name, and a Path always is; `load_folder` says what
+    is wrong with one that is a file. The names ``bge-micro-v2`` and ``TaylorAI/bge-micro-v2``
+    without such a folder mean the bundled copy. With a revision, or with the source "cache", they
+    mean a complete snapshot in the local Hugging Face cache instead. Any other name is a hub name.
+    Its model is fetched unless the source is "cache" or `local_files_only` or the environment says
+    offline.
 
     Args:
         name_or_path: A folder, or a name on the Hugging Face hub.
@@ -101,7 +95,7 @@ def locate_model(
             f"{name} is no name on the Hugging Face hub, "
             "and revision= and source='cache' do not apply to folders."
         )
-    if not from_cache and (is_folder or not may_be_hub_name):
+    if not from_cache and (is_folder or Path(name).is_file() or not may_be_hub_name):
         return Location(Path(name), bundled=False)
     repo_id = name if "/" in name else f"{_ORGANISATIONS[task]}/{name}"
     snapshot = resolve_snapshot(

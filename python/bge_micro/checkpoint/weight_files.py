@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import NamedTuple
 
+from bge_micro.checkpoint.advice import no_weights
 from bge_micro.checkpoint.errors import CheckpointError, MissingFileError
 from bge_micro.checkpoint.families import Family
 from bge_micro.checkpoint.file_content import FileContent
@@ -91,7 +92,7 @@ def _weight_files(folder: Path) -> tuple[Path, ...]:
         return (folder / WEIGHTS_NAME,)
     if (folder / INDEX_NAME).exists():
         return shard_files(folder / INDEX_NAME)
-    raise MissingFileError(no_weights_message(folder))
+    raise MissingFileError(no_weights(folder))
 
 
 def shard_files(index: Path) -> tuple[Path, ...]:
@@ -112,22 +113,6 @@ def shard_files(index: Path) -> tuple[Path, ...]:
             )
         names.add(name)
     return tuple(index.parent / name for name in sorted(names))
-
-
-def no_weights_message(folder: Path) -> str:
-    """Say that a folder has no weights that can be read, what it has, and what to do."""
-    others = sorted(
-        path.name
-        for pattern in ("*.bin", "*.onnx", "*.gguf", "*.safetensors")
-        for path in folder.glob(pattern)
-    )
-    found = f"found only {', '.join(others)}" if others else "found no weights"
-    return (
-        f"{folder / WEIGHTS_NAME}: the file is missing ({found}). Weights are read from "
-        "safetensors and ONNX exports only, because reading others can run code; save the model "
-        "with safetensors (save_pretrained of sentence-transformers or transformers does), and "
-        "give that folder."
-    )
 
 
 def _encoder_prefix(stored: dict[str, StoredTensor]) -> str:

@@ -112,9 +112,17 @@ def _code_of(error: Exception) -> int:
         place = "" if error.filename is None else f"{error.filename}: "
         _report(f"{place}{error.strerror}")
     else:
-        _report(str(error))
+        _report(str(error), _lines_of(error))
     return _FAILED
 
 
-def _report(message: str) -> None:
-    print(f"bge-micro: error: {' '.join(message.split())}", file=sys.stderr)
+def _lines_of(error: Exception) -> int:
+    """Return how many lines a message has: what was looked for, and what is there."""
+    from bge_micro.checkpoint import MissingFileError
+
+    return 2 if isinstance(error, MissingFileError) else 1
+
+
+def _report(message: str, lines: int = 1) -> None:
+    parts = message.split("\n", lines - 1)
+    print("bge-micro: error:", "\n".join(" ".join(part.split()) for part in parts), file=sys.stderr)

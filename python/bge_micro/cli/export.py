@@ -38,10 +38,11 @@ def run(arguments: argparse.Namespace) -> int:
     if form == "folder" and is_onnx:
         raise UsageError("OUT ends in .onnx, which --format folder is not")
     refuse_own_input(arguments, arguments.out)
-    from bge_micro.checkpoint import BUNDLED_NAME, load_folder, locate_model
+    from bge_micro.checkpoint import BUNDLED_NAME, locate_model
     from bge_micro.convert import export_onnx, save_folder
+    from bge_micro.convert.onnx_folder import load_model_folder
 
-    checkpoint = load_folder(locate_model(arguments.model or BUNDLED_NAME).folder)
+    checkpoint = load_model_folder(locate_model(arguments.model or BUNDLED_NAME).folder)
     write = export_onnx if form == "onnx" else save_folder
     write(checkpoint, arguments.out)
     print(f"{arguments.out}: written")

@@ -163,7 +163,7 @@ def _facts(
 
 def _origin(source: dict[str, str]) -> str | None:
     """Say in a line what restored weights were made from; None for other weights."""
-    from bge_micro.checkpoint.locate import BUNDLED_REPO_ID
+    from bge_micro.checkpoint.bundled import BUNDLED_REPO_ID
 
     if "offsets_sha256" not in source:
         return None

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from bge_micro.checkpoint.advice import refuse_pointer_file
 from bge_micro.checkpoint.config import EncoderConfig
 from bge_micro.checkpoint.errors import CheckpointError
 from bge_micro.checkpoint.modules import ModelSettings
@@ -80,6 +81,7 @@ def convert_onnx(
     """
     onnx_path, vocab_path = Path(onnx_path), Path(vocab_path)
     check_options(pooling, compute_type)
+    refuse_pointer_file(vocab_path)
     model = read_onnx(onnx_path)
     pooled = model.outputs.choose(pooling, normalize)
     config = model.config

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from bge_micro.checkpoint.advice import refuse_pointer_file
 from bge_micro.checkpoint.config import EncoderConfig, parse_config
 from bge_micro.checkpoint.errors import CheckpointError, MissingFileError
 from bge_micro.checkpoint.tensors import Tensors, check_arrays
@@ -73,6 +74,7 @@ def read_gguf(path: Path) -> GgufModel:
     gguf = _import_gguf()
     if not path.is_file():
         raise MissingFileError(f"{path}: the file is missing.")
+    refuse_pointer_file(path)
     try:
         reader = gguf.GGUFReader(str(path))
     except Exception as error:  # gguf raises many types for damaged files

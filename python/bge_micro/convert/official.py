@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from bge_micro.checkpoint.bundled import BUNDLED_REPO_ID
 from bge_micro.checkpoint.errors import CheckpointError
-from bge_micro.checkpoint.locate import BUNDLED_REPO_ID
 from bge_micro.checkpoint.side_file import file_sha256
 from bge_micro.convert.bare_files import convert_onnx
 from bge_micro.convert.folder_writer import License
