@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from bge_micro import CrossEncoder, SentenceTransformer
     from bge_micro.choices import Truncation
+    from bge_micro.search.known import KnownVectors
 
 # Lines named in a message about truncated texts.
 _NAMED = 10
@@ -95,6 +96,7 @@ def encode_blocks(
     *,
     blocks: Iterable[list[Row]] | None = None,
     truncated: Truncated | None = None,
+    known: KnownVectors | None = None,
     **options: Any,
 ) -> Iterator[tuple[list[Row], NDArray[Any]]]:
     """Yield blocks of rows with their vectors; afterwards report truncated texts on stderr.
@@ -105,6 +107,7 @@ def encode_blocks(
         arguments: As made by the options of `parser.add_text_options`.
         blocks: The blocks of `texts` that are to be encoded; None for all.
         truncated: Counts texts that are too long; a resumed run goes on with its counts.
+        known: Vectors of the same space and prompt that need not be made again.
         **options: For `SentenceTransformer.plan`.
 
     Raises:
@@ -113,22 +116,35 @@ def encode_blocks(
     plan = model.plan(truncation="silent", **options)
     found = truncated or Truncated()
     for block in texts.blocks(arguments.batch_size) if blocks is None else blocks:
-        encoded = model.run([row.text for row in block], plan)
+        vectors = [known.find(row.text) if known else None for row in block]
+        new = [row for row, vector in zip(block, vectors, strict=True) if vector is None]
+        encoded = model.run([row.text for row in new], plan)
         if arguments.truncation != "silent":
             long = encoded.truncated.nonzero()[0].tolist()
             found.count += len(long)
-            found.places += [block[row].place for row in long][: _NAMED - len(found.places)]
+            found.places += [new[row].place for row in long][: _NAMED - len(found.places)]
         if found.count and arguments.truncation == "error":
             raise ValueError(
                 f"{_describe(model, texts, found)}; split them, or let --truncation warn or silent "
                 "use their beginnings."
             )
-        yield block, encoded.vectors
+        yield (
+            block,
+            encoded.vectors if len(new) == len(block) else _merged(vectors, encoded.vectors),
+        )
     if found.count:
         warn(f"{_describe(model, texts, found)}; only their beginnings were used.")
     if texts.bad:
         done = "skipped" if arguments.errors == "skip" else "replaced"
         warn(f"{texts.name}: {texts.bad} bad rows were {done}.")
+
+
+def _merged(vectors: list[NDArray[Any] | None], new: NDArray[Any]) -> NDArray[Any]:
+    """Return vectors (rows, columns), those that are missing from the new ones in order."""
+    import numpy as np
+
+    rest = iter(new)
+    return np.stack([next(rest) if vector is None else vector for vector in vectors])
 
 
 def _describe(model: SentenceTransformer, texts: TextInput, found: Truncated) -> str:

@@ -40,7 +40,9 @@ class Fields:
 
     def named(self, found: Iterable[str]) -> list[str]:
         """Return the names to carry along, of the names of a header."""
-        return [name for name in found if name != self.text] if self.keep_all else [*self.keep]
+        if not self.keep_all:
+            return [*self.keep]
+        return list(dict.fromkeys([*(name for name in found if name != self.text), *self.keep]))
 
 
 def parse_names(given: str) -> tuple[tuple[str, ...], bool]:

@@ -82,15 +82,17 @@ class Found:
         return (self.text or "")[self.metadata["passage"] :]
 
 
-def row_numbers(rows: Sequence[Row], first: int) -> list[dict[str, int] | None]:
+def row_numbers(rows: Sequence[Row], place: int, first: int = 0) -> list[dict[str, int] | None]:
     """Return metadata for rows whose number in the input is not their place in an index.
 
     Args:
         rows: The rows.
-        first: The place of the first; rows that were left out have none.
+        place: The place of the first of them; rows that were left out have none.
+        first: The place of the first row of the input.
     """
     return [
-        None if row.index == place else {"row": row.index} for place, row in enumerate(rows, first)
+        None if first + row.index == at else {"row": first + row.index}
+        for at, row in enumerate(rows, place)
     ]
 
 

@@ -15,7 +15,10 @@ from bge_micro.cli.parser import UsageError
 if TYPE_CHECKING:
     from bge_micro.search.notes import NotesReport
 
-_FOR_FILES = {"--batch-size", "--errors", "--field", "--input-format", "--truncation"}
+_FOR_FILES = {
+    *("--batch-size", "--errors", "--field", "--input-format", "--truncation"),
+    *("--ids", "--metadata"),
+}
 
 # Files named one by one that could not be read.
 _NAMED = 10
@@ -26,6 +29,11 @@ def index_notes(arguments: argparse.Namespace) -> int:
     from bge_micro.progress import can_show, progress_bar
     from bge_micro.search.notes import NotesReport, update_notes
 
+    if arguments.add or arguments.resume:
+        raise UsageError(
+            f"{arguments.input} is a folder of notes: the same command again brings its index up "
+            "to date, also after an interruption, without --add and --resume"
+        )
     if for_files := _FOR_FILES & arguments.given:
         raise UsageError(
             f"{arguments.input} is a folder of notes, and {min(for_files)} is for files"

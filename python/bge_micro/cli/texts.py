@@ -211,7 +211,7 @@ def _fields(kind: str, arguments: argparse.Namespace) -> Fields:
     keep_all = False
     for option in ("keep", "ids", "metadata"):  # those that name what is carried along
         if (given := getattr(arguments, option, None)) is not None:
-            names, is_all = parse_names(given)
+            names, is_all = ((given,), False) if option == "ids" else parse_names(given)
             keep, keep_all = (*keep, *names), keep_all or is_all
             if kind == "text":
                 raise _no_columns(option, given)
