@@ -31,7 +31,7 @@ def read_page() -> list[Row]:
             section = line[3:]
         elif line.startswith("| `"):
             names, verdict, why = (cell.strip() for cell in line.strip("|").split("|"))
-            rows += [Row(section, name, verdict, why) for name in re.findall(r"`(\w+)`", names)]
+            rows += [Row(section, name, verdict, why) for name in re.findall(r"`([\w.]+)`", names)]
     return rows
 
 
@@ -50,6 +50,9 @@ def has(row: Row, model: SentenceTransformer) -> bool:
         if row.name in accepted:
             return SentenceTransformer(**accepted[row.name]).device == "cpu"
         return row.name in inspect.signature(SentenceTransformer.__init__).parameters
+    if row.section == "Keywords of other methods":
+        name, _, keyword = row.name.partition(".")
+        return keyword in inspect.signature(getattr(model, name)).parameters
     if row.section == "Methods and properties":
         method = getattr(model, row.name, None)
         if row.name.endswith("_multi_process_pool"):

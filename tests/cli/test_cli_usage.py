@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.metadata
 import re
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -181,3 +182,17 @@ def test_option_before_and_after_texts(run: Run, tmp_path: Path) -> None:
     assert run("embed", "x", "y", "-o", "b.npy", "--normalize").code == 0
     assert (tmp_path / "a.npy").read_bytes() == (tmp_path / "b.npy").read_bytes()
     assert np.load(tmp_path / "a.npy").shape == (2, 384)
+
+
+@pytest.mark.parametrize("command", ["embed", "similarity", "index"])
+def test_the_name_of_a_file_as_text_is_noticed_on_a_terminal(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, command: str
+) -> None:
+    (tmp_path / "my notes.txt").write_text("a line\n")
+    argv = [command, "my notes.txt", "another text", *(["-o", "x"] if command == "index" else [])]
+    assert "is encoded as a text" not in run(*argv).err
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+    result = run(*argv)
+    assert result.code == 0
+    assert "my notes.txt is encoded as a text; -i 'my notes.txt' reads the file." in result.err
+    assert "another text is" not in result.err

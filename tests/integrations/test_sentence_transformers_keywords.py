@@ -38,3 +38,13 @@ def test_methods() -> None:
     own = {name for name in dir(REAL) if not name.startswith("_")} - {*dir(torch.nn.Sequential)}
     # Two that torch has too, and that sentence-transformers documents.
     assert on_page("Methods") == own | {"compile", "forward"}
+
+
+def test_keywords_of_other_methods() -> None:
+    methods = {row.name.partition(".")[0] for row in ROWS if row.section.startswith("Keywords")}
+    named = {
+        f"{method}.{keyword}"
+        for method in methods
+        for keyword in {*inspect.signature(getattr(REAL, method)).parameters} - {"self", "kwargs"}
+    }
+    assert on_page("Keywords") == named

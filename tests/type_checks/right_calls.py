@@ -16,6 +16,7 @@ from bge_micro.integrations.txtai import BgeMicroTransform
 from bge_micro.search import Hit, Index
 
 if TYPE_CHECKING:
+    from torch import Tensor
     from typing_extensions import assert_type
 
     from bge_micro.option_types import Everything
@@ -88,6 +89,18 @@ def vectors(model: SentenceTransformer, precision: Precision, yes: bool) -> None
     model.encode(["a"], convert_to_tensor=True, normalize_embeddings=True).mean()
     assert_type(model.encode_query("a", truncation="error"), Floats)
     assert_type(model.encode_document(["a"], out=np.empty((1, 384), np.float32)), Floats)
+
+
+def tensors(model: SentenceTransformer, tensor: Tensor, floats: Floats) -> None:
+    assert_type(model.encode(["a"], convert_to_tensor=True), "Tensor")
+    assert_type(model.encode("a", convert_to_tensor=True, precision="int8"), "Tensor")
+    assert_type(model.similarity(tensor, tensor), "Tensor")
+    assert_type(model.similarity(tensor, floats), "Tensor")
+    assert_type(model.similarity(floats, [tensor]), "Tensor")
+    assert_type(model.similarity(floats, floats), Floats)
+    assert_type(model.similarity([[1.0, 2.0]], floats), Floats)
+    assert_type(model.similarity_pairwise(tensor, tensor), "Tensor")
+    assert_type(model.similarity_pairwise(floats, floats), Floats)
 
 
 def tokens(model: SentenceTransformer) -> None:
