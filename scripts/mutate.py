@@ -55,6 +55,7 @@ TESTS: dict[str, list[str]] = {
     "cpp/model/pack": ["tests/core/test_linear_int8.py", "tests/core/test_model_errors.py"],
     "cpp/model/encoder": ["tests/core/test_model.py"],
     "cpp/model/": ["tests/core/test_model_errors.py", "tests/core/test_model.py"],
+    "cpp/tokenize/": ["tests/tokenization/test_plain_texts.py"],
     "cpp/engine": ["tests/core/test_model_errors.py", "tests/core/test_model.py", "tests/api"],
     "python/bge_micro/checkpoint/safetensors_file": [
         "tests/checkpoint/test_safetensors_file.py",

@@ -41,6 +41,9 @@ ENCODER = "cpp/model/encoder.cpp"
 CONFIG = "cpp/model/config.cpp"
 WEIGHTS = "cpp/model/weights.cpp"
 ENGINE = "cpp/engine.cpp"
+PIECES = "cpp/tokenize/piece_table.cpp"
+VOCABULARY = "cpp/tokenize/vocabulary.cpp"
+WORDS = "cpp/tokenize/wordpiece.cpp"
 SAFETENSORS = "python/bge_micro/checkpoint/safetensors_file.py"
 JSON = "python/bge_micro/checkpoint/json_file.py"
 FAMILY = "python/bge_micro/checkpoint/families/family.py"
@@ -234,6 +237,21 @@ MUTANTS = [
     Mutant(ENGINE, "batch.offsets[0] != 0", "batch.offsets[0] < 0"),
     Mutant("cpp/model/ragged.h", "? skip : tokens(text) - 1", "? skip : tokens(text)"),
     Mutant(ENGINE, "if (stop.stopped()) throw Stopped();", ""),
+    Mutant(PIECES, "std::min(word.size(), longest_)", "std::min(word.size(), longest_) / 2"),
+    Mutant(PIECES, "length > 0; --length", "length > 1; --length"),
+    Mutant(PIECES, "  slot.id = id;", ""),
+    Mutant(VOCABULARY, "code < 0x80;", "code <= 0x80;"),
+    Mutant(VOCABULARY, "value < 0 ||", ""),
+    Mutant(VOCABULARY, "code, 16)", "code, 10)"),
+    Mutant(WORDS, "ids_.resize(before);", ""),
+    Mutant(WORDS, "pieces = &owner_.next_;", "pieces = &owner_.first_;"),
+    Mutant(WORDS, "return length_ > word_.size();", "return length_ >= word_.size();"),
+    Mutant(WORDS, "ids.size() - content > room", "ids.size() - content >= room"),
+    Mutant(WORDS, "if (!is_full()) words.end();", ""),
+    Mutant(WORDS, "byte.kind != kind || byte.begins_added", "byte.kind != kind"),
+    Mutant(
+        WORDS, "added_token_at(prefix, text, part_begin + i)", "added_token_at(prefix, text, i)"
+    ),
     Mutant(SAFETENSORS, "length > min(available, MAX_HEADER_BYTES)", "length > available"),
     Mutant(SAFETENSORS, "needed != end - begin", "needed > end - begin"),
     Mutant(SAFETENSORS, "info.begin != position", "info.begin > position"),
