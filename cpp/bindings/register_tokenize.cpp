@@ -86,7 +86,8 @@ class PyWordPiece {
 }  // namespace
 
 void register_tokenize(py::module_& module) {
-  py::class_<Vocabulary>(module, "Vocabulary")
+  // Local, as types of unnamed namespaces are: two builds of the core may be in one process.
+  py::class_<Vocabulary>(module, "Vocabulary", py::module_local())
       .def(py::init([](const py::bytes& json, std::size_t begin) {
              return read_vocabulary(std::string_view(json), begin);
            }),
