@@ -29,12 +29,14 @@ class Gate:
         self.model = copy(model)
         self.batches: list[int] = []
         self.tokens: list[int] = []
+        self.threads: list[int] = []
         self.entered = threading.Event()
         self.open = threading.Event()
 
         def held(rows: Sequence[str], plan: Plan) -> Encoded:
             self.batches.append(len(rows))
             self.tokens.append(sum(map(len, rows)))
+            self.threads.append(plan.threads)
             if self.tokens[-1] >= holds_from:
                 self.entered.set()
                 assert self.open.wait(PATIENCE)

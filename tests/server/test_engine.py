@@ -37,6 +37,26 @@ def test_a_small_request_does_not_wait_for_a_turn_of_a_large_one(
     run(work)
 
 
+def test_small_requests_leave_the_thread_pool_to_large_ones(
+    model: SentenceTransformer, plan: Plan
+) -> None:
+    gate = Gate(model, holds_from=300)
+    plan = plan._replace(threads=2)
+
+    async def work() -> None:
+        with started(gate) as engine:
+            await engine.embed(["before"], plan, truncate=False)
+            large = asyncio.create_task(engine.embed(["word " * 400], plan, truncate=False))
+            await gate.until_busy()
+            await engine.embed(["beside"], plan, truncate=False)
+            gate.open.set()
+            await large
+            await engine.embed(["after"], plan, truncate=False)
+
+    run(work)
+    assert gate.threads == [2, 2, 1, 2]
+
+
 @pytest.mark.parametrize("rows", [["a" * 513], ["a"] * 33, ["a" * 20] * 30])
 def test_what_is_not_small_takes_no_time_of_small_requests(
     model: SentenceTransformer, plan: Plan, rows: list[str]

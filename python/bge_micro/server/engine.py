@@ -34,7 +34,9 @@ class Engine:
             on_batch: Called with the number of texts of each call of the core, in a thread.
         """
         self._large = EngineThread("bge-micro-engine", limits.stuck_seconds, on_batch)
-        self._small = EngineThread("bge-micro-engine-small", limits.stuck_seconds, on_batch)
+        self._small = EngineThread(
+            "bge-micro-engine-small", limits.stuck_seconds, on_batch, beside=self._large
+        )
         self._queue_texts = limits.queue_texts
         self._texts = 0
 

@@ -47,6 +47,7 @@ class EngineThread(NativeThread):
         name: str,
         stuck_seconds: float,
         on_batch: Callable[[int], object],
+        beside: EngineThread | None = None,
     ) -> None:
         """Prepare; `start` starts it.
 
@@ -54,14 +55,22 @@ class EngineThread(NativeThread):
             name: The thread's name.
             stuck_seconds: When a turn seems not to end.
             on_batch: Called with the number of texts of each call of the core, in the thread.
+            beside: While this one has rows, the core's thread pool is left to it: only one call of
+                the core can have the pool.
         """
         super().__init__(name, stuck_seconds)
         self._on_batch = on_batch
+        self._beside = beside
         self._waiting: set[Job] = set()  # for the event loop
         self._arrivals: SimpleQueue[Job | None] = SimpleQueue()  # None is the last
         self._arriving = threading.Lock()
         self._stopping = False
         self._jobs: list[Job] = []  # for the thread: the oldest first
+
+    @property
+    def busy(self) -> bool:
+        """Whether somebody waits for rows; for any thread."""
+        return bool(self._waiting)
 
     @property
     def alive(self) -> bool:
@@ -173,6 +182,8 @@ class EngineThread(NativeThread):
 
     def _encode(self, model: Model, plan: Plan, group: list[Part]) -> None:
         ids = [row for _, rows in group for row in rows]
+        if self._beside is not None and self._beside.busy:
+            plan = plan._replace(threads=1)
         vectors = model.run(ids, plan)
         self._on_batch(len(ids))
         start = 0
