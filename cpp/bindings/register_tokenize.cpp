@@ -1,5 +1,6 @@
 // The tokenizer of ASCII texts: strings in, arrays out, the GIL released, errors mapped.
-#include <limits>
+#include <algorithm>
+#include <optional>
 #include <string_view>
 #include <utility>
 #include <vector>
@@ -13,6 +14,12 @@ namespace py = pybind11;
 
 namespace bge {
 namespace {
+
+// How much is tokenized before signals are looked for: some 15 ms. A unit is 16 bytes, which take
+// 0.2 us; of a huge text, few bytes are read as a rule, so it counts as 16 KB at most.
+constexpr std::size_t kUnitBytes = 16;
+constexpr std::size_t kMostBytes = 1 << 14;
+constexpr std::size_t kWorkBetweenSignals = 1 << 16;
 
 // A string's own bytes if it is ASCII, which Python knows; nothing for another string.
 std::optional<std::string_view> ascii_bytes(const py::handle& text) {
@@ -63,19 +70,27 @@ class PyWordPiece {
     bool* const cut = truncated.mutable_data();
     std::vector<std::int32_t> ids;
     std::vector<std::int64_t> others;
+    bool stopped = false;
     {
-      const ReleasedGil released;
+      ReleasedGil released;
       const auto room = static_cast<std::size_t>(limit - special);
+      std::size_t work = 0;
       ends[0] = 0;
-      for (std::size_t row = 0; row < plain.size(); ++row) {
+      for (std::size_t row = 0; row < plain.size() && !stopped; ++row) {
         const Tokenized found = plain[row]
                                     ? wordpiece_.append(*prefix_bytes, *plain[row], room, ids)
                                     : Tokenized::kNotPlain;
         if (found == Tokenized::kNotPlain) others.push_back(static_cast<std::int64_t>(row));
         cut[row] = found == Tokenized::kTruncated;
         ends[row + 1] = static_cast<std::int64_t>(ids.size());
+        work += 1 + (plain[row] ? std::min(plain[row]->size(), kMostBytes) / kUnitBytes : 0);
+        if (work >= kWorkBetweenSignals) {
+          stopped = released.with_gil([] { return PyErr_CheckSignals() != 0; });
+          work = 0;
+        }
       }
     }
+    if (stopped) throw py::error_already_set();  // what the signal handler raised
     return py::make_tuple(to_array(ids), offsets, truncated, others);
   }
 
