@@ -17,6 +17,8 @@ from pathlib import Path
 import httpx
 import pytest
 
+from family_models import KINDS, family_weights, head_weights, write_reranker_folder
+
 from .servers import PATIENCE, Start
 
 posix = pytest.mark.skipif(os.name != "posix", reason="POSIX signals")
@@ -203,7 +205,9 @@ def test_schemathesis_finds_nothing(start: Start, tmp_path: Path) -> None:
         reason="schemathesis is missing: pip install -c constraints/server.txt schemathesis",
     )
     tool = shutil.which("schemathesis", path=Path(sys.executable).parent) or "schemathesis"
-    server = start()
+    kind = KINDS["bert"]
+    write_reranker_folder(tmp_path, kind, family_weights(kind), head_weights(kind, 1))
+    server = start("--reranker", str(tmp_path))
     # That token ids end with a special token is nothing that JSON Schema can say, so it would be
     # told of refusals of its random ids; test_clients.py has ids that are accepted.
     description = httpx.get(f"{server.url}openapi.json", timeout=PATIENCE).json()

@@ -192,3 +192,10 @@ def test_a_classifier_is_refused(tmp_path: Path) -> None:
     done = subprocess.run(command, capture_output=True, timeout=PATIENCE, check=False)
     assert done.returncode == 1
     assert b"has 3 labels, expected 1" in done.stderr
+
+
+def test_one_string_in_place_of_the_texts_is_refused(asked: httpx.Client) -> None:
+    for path, name in (("/rerank", "texts"), *((path, "documents") for path in COHERE)):
+        answer = asked.post(path, json={"query": QUERY, name: "w1"})
+        assert 400 <= answer.status_code < 500
+        assert "a list of strings" in answer.text

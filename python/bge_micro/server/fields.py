@@ -126,6 +126,12 @@ class Fields:
         """Return whether a field is absent, an empty string or an empty list."""
         return self._values.get(name) in (None, "", [])
 
+    def listed_texts(self, name: str, most: int) -> list[str]:
+        """Return a list of 1 to `most` strings; a string alone is refused."""
+        if isinstance(self._values.get(name), str):
+            self._refuse(name, "a list of strings")
+        return self.texts(name, most)
+
     def texts(self, name: str, most: int) -> list[str]:
         """Return a list of 1 to `most` strings; a string counts as a list of one."""
         rows = self.rows(name, most)

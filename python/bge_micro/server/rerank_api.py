@@ -26,7 +26,7 @@ async def rerank(service: Service, body: Any, note: dict[str, Any]) -> Response:
     fields = Fields(body, _TEI, reranker.foreign_fields)
     reranker.check_name(fields.text("model", reranker.names[0]))
     fields.choice("truncation_direction", ("Right", "right"))
-    query, texts = fields.text("query"), fields.texts("texts", service.limits.texts)
+    query, texts = fields.text("query"), fields.listed_texts("texts", service.limits.texts)
     raw, with_text = fields.flag("raw_scores", False), fields.flag("return_text", False)
     scored = await service.score(
         query, texts, note, truncate=fields.truncation("truncate", service.auto_truncate)
@@ -45,7 +45,7 @@ async def rerank_documents(service: Service, body: Any, note: dict[str, Any]) ->
     reranker = service.reranker()
     fields = Fields(_with_texts(body), _COHERE, reranker.foreign_fields)
     reranker.check_name(fields.text("model", reranker.names[0]))
-    query, texts = fields.text("query"), fields.texts("documents", service.limits.texts)
+    query, texts = fields.text("query"), fields.listed_texts("documents", service.limits.texts)
     best, with_text = fields.whole("top_n", 1 << 30), fields.flag("return_documents", False)
     scored = await service.score(
         query, texts, note, truncate=fields.truncation("truncate", service.auto_truncate)
